@@ -1,0 +1,1 @@
+"""The add-in's mailbox behind one interface, whichever protocol reaches it."""

@@ -1,0 +1,78 @@
+"""What the add-in asks of a mailbox, whichever protocol reaches it.
+
+Several programs may use one mailbox at once: a message that is gone by the time it is asked for is
+no error here, and a unique id never names another message (RFC 3501 section 2.3.1.1).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from addin_sim.raw_mail import RawMail
+
+DELETED = "\\Deleted"
+"""The flag of a message that some program is about to remove (RFC 3501 section 2.3.2)."""
+
+
+class Folder(StrEnum):
+    """The two folders that the add-in watches."""
+
+    INBOX = "inbox"
+    SENT = "sent"
+
+
+class MailboxError(Exception):
+    """The mailbox cannot be used, or refused something; the text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A message in a folder as far as the add-in looks at it."""
+
+    uid: int
+    header: RawMail
+    """Some of its header fields (those that sent_items.py reads), without a body."""
+    flags: frozenset[str]
+    """Flags and keywords, as the server spells them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMail:
+    """A whole message."""
+
+    data: bytes
+    arrived: str
+    """When it came, in the server's own notation (RFC 3501 `date-time`, with quotes)."""
+
+
+class MailboxBackend(Protocol):
+    """One open mailbox; every method may raise `MailboxError`."""
+
+    def with_header(self, folder: Folder, name: str, value: str) -> list[Item]:
+        """The messages of which that header field contains the value, oldest first."""
+        ...
+
+    def with_keyword(self, folder: Folder, keyword: str) -> list[Item]:
+        """The messages that carry the keyword, oldest first."""
+        ...
+
+    def read(self, folder: Folder, uid: int) -> StoredMail | None:
+        """The whole message, or None when it is gone."""
+        ...
+
+    def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> int:
+        """Store a message in the folder of sent mail and return its unique id; durable on return."""
+        ...
+
+    def delete(self, folder: Folder, uids: Sequence[int]) -> None:
+        """Remove these messages for good, and no other; those that are gone already are no error."""
+        ...
+
+    def wait(self, seconds: float, stop: Callable[[], bool]) -> None:
+        """Return when the Inbox has news since it was last searched, after `seconds`, or soon after `stop()`."""
+        ...
+
+    def close(self) -> None:
+        """Say goodbye; never raises."""
+        ...

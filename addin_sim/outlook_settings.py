@@ -1,0 +1,186 @@
+"""The settings of one Outlook: what the real add-in finds in the registry and in the mail profile.
+
+A TOML file plays both (config/outlook-settings.toml is an annotated one). `InternalRecipient` alone
+decides which internal encryption runs: its default value means IME 1.0, any other value IME 2.0.
+"""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+IME1_RECIPIENT = "ime@imepseudodomain.local"
+"""The value of `InternalRecipient` that means IME 1.0: a domain that exists nowhere."""
+
+_T = TypeVar("_T", bound="Section")
+
+
+class SettingsError(Exception):
+    """The settings file cannot be used; the text names file, line and key."""
+
+
+class Section(BaseModel):
+    """A table of the file: immutable, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _address(value: str) -> str:
+    if not re.fullmatch(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+", value):
+        raise ValueError("must be an address such as alice@acme.example")
+    return value
+
+
+class Account(Section):
+    """Whose mail profile this is."""
+
+    address: str
+    """The envelope sender, and From where a mail has none."""
+    display_name: str = ""
+    """The name before the address in From."""
+
+    _checked = field_validator("address")(_address)
+
+
+class Submission(Section):
+    """The mail server that takes mail from this Outlook (RFC 6409)."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=587, ge=1, le=65535)
+    starttls: bool = False
+    """Encrypt the connection before anything is said (RFC 3207); the server's certificate is checked."""
+    ca_file: Path | None = None
+    """Certificates to check the server with; none: those of the operating system."""
+    user: str = ""
+    password: str = ""
+    password_env: str = ""
+    """The password, or the environment variable that holds it."""
+    timeout_seconds: float = Field(default=60.0, gt=0)
+
+    @property
+    def secret(self) -> str:
+        """The password, wherever it stands."""
+        return os.environ.get(self.password_env, "") if self.password_env else self.password
+
+    @model_validator(mode="after")
+    def _one_password(self) -> "Submission":
+        return _with_one_password(self, self.password, self.password_env)
+
+
+class Registry(Section):
+    """The values under the add-in's registry key, by their own names."""
+
+    InternalRecipient: str = IME1_RECIPIENT
+    """Where internally encrypted mail is addressed to; not in an own domain, nowhere on the Internet."""
+
+    _checked = field_validator("InternalRecipient")(_address)
+
+    @property
+    def ime_version(self) -> Literal[1, 2]:
+        """The internal encryption that this recipient stands for."""
+        return 1 if self.InternalRecipient.lower() == IME1_RECIPIENT else 2
+
+
+class MailboxSettings(Section):
+    """The mailbox behind this Outlook, over IMAP (RFC 3501)."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=143, ge=1, le=65535)
+    user: str = Field(min_length=1)
+    password: str = ""
+    password_env: str = ""
+    tls: Literal["off", "starttls", "implicit"] = "off"
+    """`implicit` speaks TLS from the first byte (port 993)."""
+    ca_file: Path | None = None
+    inbox: str = "INBOX"
+    sent: str = ""
+    """The folder of sent mail; empty: the one that the server marks as \\Sent (RFC 6154)."""
+    timeout_seconds: float = Field(default=60.0, gt=0)
+
+    @property
+    def secret(self) -> str:
+        """The password, wherever it stands."""
+        return os.environ.get(self.password_env, "") if self.password_env else self.password
+
+    @model_validator(mode="after")
+    def _one_password(self) -> "MailboxSettings":
+        return _with_one_password(self, self.password, self.password_env)
+
+
+class OutlookSettings(Section):
+    """All of the file."""
+
+    account: Account
+    submission: Submission
+    registry: Registry = Registry()
+    mailbox: MailboxSettings | None = None
+    """Without it nothing is saved in Sent Items, and `sync` and `watch` have nothing to do."""
+    address_list: dict[str, object] = Field(default_factory=dict)
+    """Where the certificate contact is published and found; `send`, `sync` and `watch` do not need it."""
+
+
+def load(path: Path) -> OutlookSettings:
+    """Read and check the file; file names in it are relative to its folder. Raises `SettingsError`."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"{path}: cannot be read: {reason}") from error
+    try:
+        settings = OutlookSettings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentences(path, text, error))) from error
+    return _relative_to(settings, path.parent)
+
+
+def _with_one_password(section: _T, password: str, variable: str) -> _T:
+    if password and variable:
+        raise ValueError("give either password or password_env")
+    if variable and variable not in os.environ:
+        raise ValueError(f"password_env names {variable}, which is not in the environment")
+    return section
+
+
+def _relative_to(settings: OutlookSettings, folder: Path) -> OutlookSettings:
+    changes: dict[str, object] = {}
+    for name in ("submission", "mailbox"):
+        section = getattr(settings, name)
+        if section is not None and section.ca_file is not None:
+            changes[name] = section.model_copy(update={"ca_file": folder / section.ca_file})
+    return settings.model_copy(update=changes)
+
+
+def _sentences(path: Path, text: str, error: ValidationError) -> list[str]:
+    sentences = []
+    for problem in error.errors():
+        keys = [str(key) for key in problem["loc"]]
+        line = _line_of(text, keys)
+        where = f"{path}:{line}" if line else f"{path}"
+        match problem["type"]:
+            case "missing":
+                what = "is missing"
+            case "extra_forbidden":
+                what = "is not a known key"
+            case _:
+                what = problem["msg"].removeprefix("Value error, ")
+        sentences.append(f"{where}: {'.'.join(keys) or 'the file'}: {what}")
+    return sentences
+
+
+def _line_of(text: str, keys: list[str]) -> int | None:
+    """The line of a key, or of its table when the key is not there."""
+    table_line = None
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
+            table = header.group(1)
+            if keys and table == keys[0]:
+                table_line = number
+        elif (entry := re.match(r"\s*([\w-]+)\s*=", line)) and [*filter(None, [table]), entry.group(1)] == keys:
+            return number
+    return table_line

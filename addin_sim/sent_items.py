@@ -1,0 +1,185 @@
+"""The add-in's second half: Sent Items end with one encrypted copy and without the clear original.
+
+The gateway sends the sender an encrypted copy into the Inbox. It is filed in Sent Items without its
+marker header, and the clear original, which Outlook saved there with the marker `$IME`, is removed.
+Copy and original come in either order, several clients work on one mailbox, and each may be killed
+between any two steps. So nothing is remembered here: each pass looks at the mailbox, `plan_inbox`
+and `plan_sent` decide, and every order of the steps leads to the same end:
+
+- a copy leaves the Inbox only when Sent Items show an identical one;
+- an original leaves Sent Items only when its encrypted copy is there (nobody loses what they wrote);
+- of several filed copies of one mail the oldest stays. All clients agree on that one, because unique
+  ids only grow (RFC 3501 section 2.3.1.1).
+"""
+
+import email.utils
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from addin_sim.ime1 import MARKER
+from addin_sim.mailbox.interface import DELETED, Folder, Item, MailboxBackend, MailboxError
+from addin_sim.raw_mail import RawMail, parse
+
+COPY_HEADER = "X-ESWmail-InternalEncrypt-sentcopy"
+"""Set by the gateway on the sender's own copy; removed when the copy is filed."""
+
+FILED = "$IMESentCopy"
+"""The keyword of a copy that a client of ours filed."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxPlan:
+    """What to do with the marked messages of the Inbox, by unique id."""
+
+    file: tuple[int, ...] = ()
+    """Goes to Sent Items."""
+    drop: tuple[int, ...] = ()
+    """Is in Sent Items already."""
+    wait: tuple[int, ...] = ()
+    """Stays: its original has not been seen here yet (or never was: somebody else's, or forged)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentPlan:
+    """What to remove from Sent Items, by unique id."""
+
+    originals: tuple[int, ...] = ()
+    duplicates: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class SyncReport:
+    """What one pass did; counts of messages."""
+
+    filed: int = 0
+    originals_removed: int = 0
+    duplicates_removed: int = 0
+    waiting: int = 0
+    """Copies in the Inbox that belong to no mail of Sent Items (yet)."""
+    problems: list[str] = field(default_factory=list)
+    """Sentences about messages that could not be handled; the next pass tries again."""
+
+    @property
+    def changed(self) -> bool:
+        """Did this pass change anything in the mailbox?"""
+        return bool(self.filed or self.originals_removed or self.duplicates_removed)
+
+
+def plan_inbox(own_address: str, copies: Sequence[Item], originals: Sequence[Item], filed: Sequence[Item]) -> InboxPlan:
+    """Decide about each marked message of the Inbox.
+
+    Only an encrypted mail from the mailbox's own address is a copy, and only evidence that this
+    mailbox sent it (its clear original) files it: a marker alone moves nothing.
+    """
+    there = {_message_id(item) for item in filed if DELETED not in item.flags}
+    to_file: dict[str, int] = {}
+    drop: list[int] = []
+    wait: list[int] = []
+    for copy in copies:
+        message_id = _message_id(copy)
+        if not (message_id and _is_from(copy.header, own_address) and is_encrypted(copy.header)):
+            wait.append(copy.uid)
+        elif message_id in there:
+            drop.append(copy.uid)
+        elif any(_belongs(copy.header, original.header) for original in originals):
+            to_file[message_id] = copy.uid  # of equal ones one; the others are dropped in the next pass
+        else:
+            wait.append(copy.uid)
+    return InboxPlan(tuple(to_file.values()), tuple(drop), tuple(wait))
+
+
+def plan_sent(originals: Sequence[Item], filed: Sequence[Item]) -> SentPlan:
+    """Decide what leaves Sent Items: originals whose copy is filed, and all but the oldest of equal copies."""
+    standing = [item for item in filed if _message_id(item) and DELETED not in item.flags]
+    kept = {_message_id(item): item for item in sorted(standing, key=lambda item: item.uid, reverse=True)}
+    # With the flag: a client was killed between marking a duplicate and removing it.
+    duplicates = [item.uid for item in filed if kept.get(_message_id(item), item) is not item]
+    done = [
+        original.uid
+        for original in originals
+        if any(is_encrypted(copy.header) and _belongs(copy.header, original.header) for copy in kept.values())
+    ]
+    return SentPlan(tuple(done), tuple(duplicates))
+
+
+def sync(mailbox: MailboxBackend, own_address: str) -> SyncReport:
+    """One pass over the mailbox: file, remove duplicates, remove originals. Raises `MailboxError`."""
+    report = SyncReport()
+    copies = mailbox.with_header(Folder.INBOX, COPY_HEADER, "yes")
+    copies = [copy for copy in copies if copy.header.value(COPY_HEADER).lower() == "yes"]
+    originals, filed = _sent_items(mailbox)
+    plan = plan_inbox(own_address, copies, originals, filed)
+    report.waiting = len(plan.wait)
+    mailbox.delete(Folder.INBOX, plan.drop)
+    report.duplicates_removed += len(plan.drop)
+    for uid in plan.file:
+        _file(mailbox, uid, report)
+    if plan.file or originals or filed:
+        originals, filed = _sent_items(mailbox)
+        tidy = plan_sent(originals, filed)
+        mailbox.delete(Folder.SENT, tidy.duplicates)
+        mailbox.delete(Folder.SENT, tidy.originals)
+        report.duplicates_removed += len(tidy.duplicates)
+        report.originals_removed += len(tidy.originals)
+    return report
+
+
+def _sent_items(mailbox: MailboxBackend) -> tuple[list[Item], list[Item]]:
+    originals = mailbox.with_keyword(Folder.SENT, MARKER)
+    return originals, mailbox.with_keyword(Folder.SENT, FILED)
+
+
+def _file(mailbox: MailboxBackend, uid: int, report: SyncReport) -> None:
+    """Append, look, then delete: a kill in between leaves one copy too many, never one too few."""
+    stored = mailbox.read(Folder.INBOX, uid)
+    if stored is None:  # another client was faster
+        return
+    unmarked = parse(stored.data).without(COPY_HEADER).to_bytes()
+    new = mailbox.append_to_sent(unmarked, ("\\Seen", FILED), stored.arrived)
+    shown = mailbox.read(Folder.SENT, new)
+    if shown is not None and shown.data != unmarked:
+        mailbox.delete(Folder.SENT, (new,))
+        report.problems.append(f"Message {uid} stays in the Inbox: the server stored a changed copy of it.")
+        return
+    if shown is None and not _filed_by_another(mailbox, parse(unmarked)):
+        raise MailboxError(f"Message {uid} stays in the Inbox: its copy vanished from the folder of sent mail.")
+    mailbox.delete(Folder.INBOX, (uid,))
+    report.filed += 1
+
+
+def _filed_by_another(mailbox: MailboxBackend, copy: RawMail) -> bool:
+    """Another client may have removed our copy as the younger duplicate of its own."""
+    others = mailbox.with_keyword(Folder.SENT, FILED)
+    return any(_message_id(item) == copy.value("Message-ID") for item in others)
+
+
+def is_encrypted(header: RawMail) -> bool:
+    """Does the media type say that nobody reads this without a key (RFC 8551 section 3.2, RFC 3156)?"""
+    media_type, _, parameters = header.value("Content-Type").lower().partition(";")
+    if media_type.strip() in ("application/pkcs7-mime", "application/x-pkcs7-mime"):
+        return "signed-data" not in parameters and "certs-only" not in parameters
+    return media_type.strip() == "multipart/encrypted"
+
+
+def _belongs(copy: RawMail, original: RawMail) -> bool:
+    """Is this the copy of that original?
+
+    It has the original's Message-ID; or, when the sender is a recipient too, a new one and the
+    original's in References (Exchange drops a second delivery with one Message-ID). A reply has its
+    predecessor in References as well, so then the Date must be the same.
+    """
+    sent = original.value("Message-ID")
+    if not sent:
+        return False
+    if copy.value("Message-ID") == sent:
+        return True
+    return sent in copy.value("References").split() and copy.value("Date") == original.value("Date")
+
+
+def _message_id(item: Item) -> str:
+    return item.header.value("Message-ID")
+
+
+def _is_from(header: RawMail, own_address: str) -> bool:
+    senders: Iterable[tuple[str, str]] = email.utils.getaddresses([entry.value for entry in header.all("From")])
+    return [address.lower() for _, address in senders] == [own_address.lower()]

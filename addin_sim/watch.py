@@ -1,0 +1,67 @@
+"""Keeps Sent Items in order while Outlook runs: a pass at start, then one for each piece of news.
+
+The Inbox tells when a copy comes; a copy that came before its original was saved is looked at again
+soon. A lost connection is built anew until somebody stops the program.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from addin_sim.mailbox.interface import MailboxBackend, MailboxError
+from addin_sim.sent_items import SyncReport, sync
+
+_SHORTEST_SECONDS = 0.5
+
+
+class Reporter(Protocol):
+    """Hears what happens while watching."""
+
+    def passed(self, report: SyncReport) -> None:
+        """A pass that changed something or met a problem."""
+        ...
+
+    def failed(self, sentence: str) -> None:
+        """The mailbox could not be used; it is tried again."""
+        ...
+
+
+def watch(
+    connect: Callable[[], MailboxBackend],
+    own_address: str,
+    reporter: Reporter,
+    *,
+    stop: Callable[[], bool],
+    sleep: Callable[[float], None],
+    longest_seconds: float = 60.0,
+) -> None:
+    """Watch until `stop()` is true; `sleep` waits that many seconds, less when told to stop."""
+    pause = _SHORTEST_SECONDS
+    while not stop():
+        try:
+            mailbox = connect()
+        except MailboxError as error:
+            reporter.failed(str(error))
+            sleep(pause)
+            pause = min(2 * pause, longest_seconds)
+            continue
+        pause = _SHORTEST_SECONDS
+        try:
+            _watch_connected(mailbox, own_address, reporter, stop, longest_seconds)
+        except MailboxError as error:
+            reporter.failed(str(error))
+            sleep(pause)
+        finally:
+            mailbox.close()
+
+
+def _watch_connected(
+    mailbox: MailboxBackend, own_address: str, reporter: Reporter, stop: Callable[[], bool], longest_seconds: float
+) -> None:
+    pause = _SHORTEST_SECONDS
+    while not stop():
+        report = sync(mailbox, own_address)
+        if report.changed or report.problems:
+            reporter.passed(report)
+        pause = _SHORTEST_SECONDS if report.changed else min(2 * pause, longest_seconds)
+        # A waiting copy's original shows up in Sent Items, of which the Inbox tells nothing.
+        mailbox.wait(pause if report.waiting else longest_seconds, stop)

@@ -1,0 +1,1 @@
+"""Use cases of administrators, for the command line and the web pages alike."""

@@ -1,0 +1,63 @@
+"""The verdict on a stored certificate, as the pipeline would give it now.
+
+Administrators see the same words that decide a mail (P4): usable or not, the reason and the
+evidence. Being stored is not trust; a path to a root or the trust list is (design 6.3).
+"""
+
+from dataclasses import dataclass
+
+from ime_gateway.admin.timestamps import rfc3339
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.keys.usable import Anchors, Verdict, judge
+from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.registry import CertificateEntry
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCertificate:
+    """A stored certificate and whether it may be used now."""
+
+    entry: CertificateEntry
+    verdict: Verdict
+
+
+def anchors_of(view: SiteView) -> Anchors:
+    """What verdicts are based on, out of the live data of one generation."""
+    return Anchors(view.roots, view.intermediates, view.trust)
+
+
+def judged(entry: CertificateEntry, anchors: Anchors, moment: float) -> JudgedCertificate:
+    """A person's certificate with its verdict at `moment` (seconds since 1970 UTC)."""
+    return JudgedCertificate(entry, judge(entry.certificate, anchors, moment, "personal"))
+
+
+def certificate_json(certificate: Certificate) -> dict[str, object]:
+    """What a listing says of any certificate."""
+    return {
+        "thumbprint": certificate.thumbprint,
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "serial": f"{certificate.serial:x}",
+        "not_before": rfc3339(certificate.not_before),
+        "not_after": rfc3339(certificate.not_after),
+        "key": f"{certificate.key_kind}-{certificate.key_bits}",
+        "ca": certificate.is_ca,
+    }
+
+
+def verdict_json(verdict: Verdict) -> dict[str, object]:
+    """A verdict in the words of replies and tracking."""
+    return {"usable": verdict.usable, "reason": str(verdict.reason), "detail": verdict.detail}
+
+
+def judged_json(item: JudgedCertificate) -> dict[str, object]:
+    """One row of `cert list --json`."""
+    return (
+        certificate_json(item.entry.certificate)
+        | {
+            "addresses": list(item.entry.addresses),
+            "private_key": item.entry.has_private_key,
+            "imported_at": rfc3339(item.entry.imported_at),
+        }
+        | verdict_json(item.verdict)
+    )

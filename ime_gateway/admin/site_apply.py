@@ -1,0 +1,291 @@
+"""Makes the live data what a SITE.toml says, in one transaction, and tells what changed.
+
+The difference is found first and carried out after, so that a dry run prints exactly what a real
+one would do, and applying the same file twice changes nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ime_gateway.admin.intake import Arrival
+from ime_gateway.admin.judging import anchors_of
+from ime_gateway.admin.site_file import SiteContents
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.keys.usable import judge
+from ime_gateway.ports.clock import Clock
+from ime_gateway.ports.directory import SiteView, TrustEntry
+from ime_gateway.ports.registry import CertificateEntry, Registry, RegistryTransaction
+from ime_gateway.settings.site import ManagedDomain, PartnerDomain
+
+ChangeKind = Literal["added", "changed", "removed", "unchanged"]
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of one object."""
+
+    kind: ChangeKind
+    what: str
+    """`policy`, `managed domain`, `partner domain`, `certificate`, `root` or `trust`."""
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyReport:
+    """What an apply did, or with a dry run would do."""
+
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+    """Certificates of the file that are stored but not used as things stand, and why."""
+
+    def count(self, kind: ChangeKind) -> int:
+        """How many objects were of that kind."""
+        return sum(change.kind == kind for change in self.changes)
+
+    @property
+    def changed(self) -> bool:
+        """True: the live data is (or would be) another than before."""
+        return self.count("unchanged") < len(self.changes)
+
+
+_Act = Callable[[RegistryTransaction], object]
+_Step = tuple[Change, _Act | None]
+
+
+class SiteDesk:
+    """Applies a site. May raise StoreUnavailable; then nothing is applied."""
+
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+
+    def apply(self, contents: SiteContents, *, prune: bool, dry_run: bool, actor: str) -> ApplyReport:
+        """Put `contents` in force; with `prune` also remove what they do not name."""
+        with self._registry.transaction(write=not dry_run) as live:
+            view = live.view()
+            steps = [*_policy(contents, view), *_domains(contents, view), *_people(contents, live, prune=prune)]
+            steps += [*_roots(contents, view), *_trust(contents, view)]
+            if prune:
+                steps += _removals(contents, view, live)
+            report = ApplyReport(tuple(change for change, _ in steps), self._notes(contents, view, prune=prune))
+            if not dry_run and report.changed:
+                for _, act in steps:
+                    if act is not None:
+                        act(live)
+                live.audit(actor, "site-apply", _summary(report))
+        return report
+
+    def _notes(self, contents: SiteContents, view: SiteView, *, prune: bool) -> tuple[str, ...]:
+        now = self._clock.now()
+        anchors = anchors_of(_afterwards(contents, view, prune=prune))
+        subjects: list[tuple[str, Certificate, Literal["personal", "domain"]]] = [
+            (", ".join(item.addresses), item.certificate, "personal") for item in contents.people if item.addresses
+        ]
+        domains = [(domain.name, group) for domain, group in contents.managed]
+        domains += [(domain.name, group) for domain, group in contents.partners]
+        for name, group in domains:
+            subjects += [(name, certificate, "domain") for certificate in group if not certificate.is_ca]
+        notes = list(contents.skipped)
+        for whose, certificate, kind in subjects:
+            verdict = judge(certificate, anchors, now, kind)
+            if not verdict.usable:
+                notes.append(f"the certificate of {whose} is not used: {verdict.reason}: {verdict.detail}")
+        return tuple(notes)
+
+
+def _afterwards(contents: SiteContents, view: SiteView, *, prune: bool) -> SiteView:
+    """The anchors as they will be, as far as verdicts need them."""
+    kept_roots = () if prune else view.roots
+    kept_trust = {} if prune else dict(view.trust)
+    links = [item.certificate for item in contents.people if item.certificate.is_ca]
+    return SiteView(
+        generation=view.generation,
+        policy=view.policy,
+        managed=view.managed,
+        partners=view.partners,
+        roots=(*kept_roots, *contents.roots),
+        trust=kept_trust | {entry.thumbprint: entry for entry in contents.trust},
+        intermediates=(*view.intermediates, *links),
+    )
+
+
+def _policy(contents: SiteContents, view: SiteView) -> Iterator[_Step]:
+    policy = contents.policy
+    if policy is None:
+        return
+    same = policy == view.policy
+    yield (
+        (Change("unchanged", "policy", ""), None)
+        if same
+        else (
+            Change("changed", "policy", ""),
+            lambda live: live.put_policy(policy),
+        )
+    )
+
+
+def _domains(contents: SiteContents, view: SiteView) -> Iterator[_Step]:
+    for managed, certificates in contents.managed:
+        kind = _domain_kind(managed, view.managed.get(managed.name), certificates, view)
+        yield (
+            Change(kind, "managed domain", managed.name),
+            None if kind == "unchanged" else _put_managed(managed, certificates, moved=managed.name in view.partners),
+        )
+    for partner, certificates in contents.partners:
+        kind = _domain_kind(partner, view.partners.get(partner.name), certificates, view)
+        yield (
+            Change(kind, "partner domain", partner.name),
+            None if kind == "unchanged" else _put_partner(partner, certificates, moved=partner.name in view.managed),
+        )
+
+
+def _domain_kind(
+    wanted: ManagedDomain | PartnerDomain,
+    stored: ManagedDomain | PartnerDomain | None,
+    certificates: tuple[Certificate, ...],
+    view: SiteView,
+) -> ChangeKind:
+    if stored is None:
+        return "changed" if wanted.name in view.managed or wanted.name in view.partners else "added"
+    there = {certificate.thumbprint for certificate in view.domain_certificates.get(wanted.name, ())}
+    same = stored == wanted and there == {certificate.thumbprint for certificate in certificates}
+    return "unchanged" if same else "changed"
+
+
+def _put_managed(domain: ManagedDomain, certificates: tuple[Certificate, ...], *, moved: bool) -> _Act:
+    def act(live: RegistryTransaction) -> None:
+        if moved:
+            live.delete_domain(domain.name)
+        live.put_managed_domain(domain, certificates)
+
+    return act
+
+
+def _put_partner(domain: PartnerDomain, certificates: tuple[Certificate, ...], *, moved: bool) -> _Act:
+    def act(live: RegistryTransaction) -> None:
+        if moved:
+            live.delete_domain(domain.name)
+        live.put_partner_domain(domain, certificates)
+
+    return act
+
+
+def _people(contents: SiteContents, live: RegistryTransaction, *, prune: bool) -> Iterator[_Step]:
+    for item in contents.people:
+        stored = live.certificate(item.certificate.thumbprint)
+        name = ", ".join(item.addresses) or item.certificate.subject
+        kind = _person_kind(item, stored, prune=prune)
+        act = _put_person(item, narrowed=kind == "changed" and prune) if kind != "unchanged" else None
+        yield Change(kind, "certificate", name), act
+
+
+def _person_kind(item: Arrival, stored: CertificateEntry | None, *, prune: bool) -> ChangeKind:
+    if stored is None:
+        return "added"
+    missing = set(item.addresses) - set(stored.addresses)
+    beyond = set(stored.addresses) - set(item.addresses) if prune else set()
+    new_key = item.private_key is not None and not stored.has_private_key
+    return "changed" if missing or beyond or new_key else "unchanged"
+
+
+def _put_person(item: Arrival, *, narrowed: bool) -> _Act:
+    def act(live: RegistryTransaction) -> None:
+        private_key = item.private_key
+        if narrowed:  # addresses can only be added to a stored certificate, so it is stored anew
+            private_key = private_key or live.private_key(item.certificate.thumbprint)
+            live.delete_certificate(item.certificate.thumbprint)
+        live.put_certificate(item.certificate, item.addresses, private_key)
+
+    return act
+
+
+def _roots(contents: SiteContents, view: SiteView) -> Iterator[_Step]:
+    there = {root.thumbprint for root in view.roots}
+    for root in contents.roots:
+        if root.thumbprint in there:
+            yield Change("unchanged", "root", root.subject), None
+        else:
+            yield Change("added", "root", root.subject), _put_root(root)
+
+
+def _trust(contents: SiteContents, view: SiteView) -> Iterator[_Step]:
+    for entry in contents.trust:
+        stored = view.trust.get(entry.thumbprint)
+        name = f"{entry.verdict} {entry.thumbprint}"
+        if stored == entry:
+            yield Change("unchanged", "trust", name), None
+        else:
+            yield Change("changed" if stored else "added", "trust", name), _put_trust(entry)
+
+
+def _put_root(root: Certificate) -> _Act:
+    return lambda live: live.put_root(root)
+
+
+def _put_trust(entry: TrustEntry) -> _Act:
+    return lambda live: live.put_trust(entry)
+
+
+def _delete_domain(name: str) -> _Act:
+    return lambda live: live.delete_domain(name)
+
+
+def _delete_certificate(thumbprint: str) -> _Act:
+    return lambda live: live.delete_certificate(thumbprint)
+
+
+def _delete_root(thumbprint: str) -> _Act:
+    return lambda live: live.delete_root(thumbprint)
+
+
+def _delete_trust(thumbprint: str) -> _Act:
+    return lambda live: live.delete_trust(thumbprint)
+
+
+def _removals(contents: SiteContents, view: SiteView, live: RegistryTransaction) -> Iterator[_Step]:
+    named = {domain.name for domain, _ in contents.managed} | {domain.name for domain, _ in contents.partners}
+    domains = (
+        *(("managed domain", name) for name in view.managed),
+        *(("partner domain", name) for name in view.partners),
+    )
+    for what, name in sorted(domains):
+        if name not in named:
+            yield Change("removed", what, name), _delete_domain(name)
+    people = {item.certificate.thumbprint for item in contents.people}
+    for entry in all_certificates(live):
+        thumbprint = entry.certificate.thumbprint
+        if thumbprint not in people:
+            name = ", ".join(entry.addresses) or entry.certificate.subject
+            yield (
+                Change("removed", "certificate", name),
+                _delete_certificate(thumbprint),
+            )
+    roots = {root.thumbprint for root in contents.roots}
+    for root in view.roots:
+        if root.thumbprint not in roots:
+            yield (
+                Change("removed", "root", root.subject),
+                _delete_root(root.thumbprint),
+            )
+    trusted = {entry.thumbprint for entry in contents.trust}
+    for thumbprint, line in view.trust.items():
+        if thumbprint not in trusted:
+            yield (
+                Change("removed", "trust", f"{line.verdict} {thumbprint}"),
+                _delete_trust(thumbprint),
+            )
+
+
+def all_certificates(live: RegistryTransaction) -> Iterator[CertificateEntry]:
+    """Every stored certificate of people and CAs, page by page."""
+    offset = 0
+    while page := live.certificates(limit=_PAGE, offset=offset):
+        yield from page
+        offset += len(page)
+
+
+def _summary(report: ApplyReport) -> str:
+    kinds: tuple[ChangeKind, ...] = ("added", "changed", "removed")
+    return ", ".join(f"{report.count(kind)} {kind}" for kind in kinds)

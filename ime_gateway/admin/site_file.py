@@ -1,0 +1,168 @@
+"""Opens everything that a SITE.toml names and checks it, before anything is changed.
+
+What comes out is complete and readable, so that applying it is one transaction that can only fail
+as a whole. Every error names the file, the line and the key (design 6.3).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ime_gateway.admin.intake import Arrival, arrivals
+from ime_gateway.base.errors import ConfigurationError, GatewayError
+from ime_gateway.certs.bundle import Bundle, read_bundle
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.ports.directory import TrustEntry
+from ime_gateway.settings.load import SiteFile
+from ime_gateway.settings.site import CertificateFile, ManagedDomain, PartnerDomain, Policy
+
+Read = Callable[[Path], bytes]
+"""Reads a file by its absolute path; raises OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteContents:
+    """Live data as a file wants it, certificates included; no paths are left in it."""
+
+    policy: Policy | None
+    """None: the file has no [policy], the policy in force stays."""
+    managed: tuple[tuple[ManagedDomain, tuple[Certificate, ...]], ...] = ()
+    partners: tuple[tuple[PartnerDomain, tuple[Certificate, ...]], ...] = ()
+    people: tuple[Arrival, ...] = ()
+    """Each certificate once."""
+    roots: tuple[Certificate, ...] = ()
+    trust: tuple[TrustEntry, ...] = ()
+    skipped: tuple[str, ...] = ()
+    """One sentence for each certificate that could not be read beside others of its file."""
+
+
+def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> SiteContents:
+    """Open and check all files that `file` names; `environment` serves `password_env`.
+
+    Raises ConfigurationError, naming file, line and key.
+    """
+    site = file.site
+    reader = _Reader(file, read, environment)
+    people: dict[str, Arrival] = {}
+    for position, wanted in enumerate(site.certificate):
+        for item in reader.people(position, wanted):
+            before = people.get(item.certificate.thumbprint)
+            people[item.certificate.thumbprint] = item if before is None else _merged(before, item)
+    return SiteContents(
+        policy=site.policy if "policy" in site.model_fields_set else None,
+        managed=tuple(
+            (
+                domain.model_copy(update={"internal_certificates": ()}),
+                reader.all(domain.internal_certificates, "managed_domain", position, "internal_certificates"),
+            )
+            for position, domain in enumerate(site.managed_domain)
+        ),
+        partners=tuple(
+            (
+                domain.model_copy(update={"smime_certificates": ()}),
+                reader.all(domain.smime_certificates, "partner_domain", position, "smime_certificates"),
+            )
+            for position, domain in enumerate(site.partner_domain)
+        ),
+        people=tuple(people.values()),
+        roots=reader.roots(),
+        trust=reader.trust(),
+        skipped=tuple(reader.skipped),
+    )
+
+
+class _Reader:
+    """Reads certificate files, and words what is wrong with them."""
+
+    def __init__(self, file: SiteFile, read: Read, environment: Mapping[str, str]) -> None:
+        self._file = file
+        self._read = read
+        self._environment = environment
+        self.skipped: list[str] = []
+
+    def people(self, position: int, wanted: CertificateFile) -> list[Arrival]:
+        key = ("certificate", position)
+        bundle = self._bundle(wanted.file, (*key, "file"), self._password(wanted, key))
+        try:
+            return arrivals(bundle, wanted.addresses)
+        except GatewayError as error:
+            where = self._file.where(*key, "addresses" if wanted.addresses else "file")
+            raise ConfigurationError(f"{where}: {wanted.file}: {error}", error.evidence) from None
+
+    def all(self, paths: Iterable[Path], *key: str | int) -> tuple[Certificate, ...]:
+        """The certificates of several files, each once."""
+        found: dict[str, Certificate] = {}
+        for path in paths:
+            for certificate in self._bundle(path, key, None).certificates:
+                found[certificate.thumbprint] = certificate
+        return tuple(found.values())
+
+    def roots(self) -> tuple[Certificate, ...]:
+        found: dict[str, Certificate] = {}
+        for position, root in enumerate(self._file.site.root):
+            key = ("root", position, "file")
+            for certificate in self._bundle(root.file, key, None).certificates:
+                if not certificate.is_ca and certificate.subject != certificate.issuer:
+                    sentence = "is no CA certificate; to allow a single certificate, use [[trust]]"
+                    raise ConfigurationError(f"{self._file.where(*key)}: {root.file}: {sentence}")
+                found[certificate.thumbprint] = certificate
+        return tuple(found.values())
+
+    def trust(self) -> tuple[TrustEntry, ...]:
+        found: dict[str, TrustEntry] = {}
+        for position, line in enumerate(self._file.site.trust):
+            thumbprint = line.thumbprint
+            if line.file is not None:
+                certificates = self._bundle(line.file, ("trust", position, "file"), None).certificates
+                if len(certificates) != 1:
+                    where = self._file.where("trust", position, "file")
+                    sentence = f"holds {len(certificates)} certificates; give the thumbprint of the one that is meant"
+                    raise ConfigurationError(f"{where}: {line.file}: {sentence}")
+                thumbprint = certificates[0].thumbprint
+            if thumbprint in found:
+                raise ConfigurationError(f"{self._file.where('trust', position)}: {thumbprint} stands twice")
+            found[thumbprint] = TrustEntry(thumbprint, line.verdict, line.allow_expired, line.note)
+        return tuple(found.values())
+
+    def _bundle(self, path: Path, key: Sequence[str | int], password: str | None) -> Bundle:
+        try:
+            bundle = read_bundle(self._bytes(path, key), password)
+        except GatewayError as error:
+            if isinstance(error, ConfigurationError):
+                raise
+            raise ConfigurationError(f"{self._file.where(*key)}: {path}: {error}", error.evidence) from None
+        if not bundle.certificates:
+            raise ConfigurationError(f"{self._file.where(*key)}: {path}: holds no certificate")
+        self.skipped += [f"{path}: {sentence}" for sentence in bundle.skipped]
+        return bundle
+
+    def _bytes(self, path: Path, key: Sequence[str | int]) -> bytes:
+        try:
+            return self._read(self._file.beside(path))
+        except OSError as error:
+            sentence = f"{self._file.where(*key)}: {path}: cannot be read: {error.strerror or error}"
+            raise ConfigurationError(sentence) from None
+
+    def _password(self, wanted: CertificateFile, key: tuple[str, int]) -> str | None:
+        given = [name for name in ("password", "password_file", "password_env") if getattr(wanted, name)]
+        if len(given) > 1:
+            raise ConfigurationError(f"{self._file.where(*key, given[1])}: give only one of {' and '.join(given)}")
+        if wanted.password_file is not None:
+            where = (*key, "password_file")
+            content = self._bytes(wanted.password_file, where)
+            try:
+                return content.decode().removesuffix("\n").removesuffix("\r")
+            except UnicodeDecodeError:
+                raise ConfigurationError(f"{self._file.where(*where)}: is not UTF-8 text") from None
+        if wanted.password_env:
+            password = self._environment.get(wanted.password_env)
+            if password is None:
+                place = self._file.where(*key, "password_env")
+                raise ConfigurationError(f"{place}: environment variable {wanted.password_env} is not set")
+            return password
+        return wanted.password or None
+
+
+def _merged(one: Arrival, other: Arrival) -> Arrival:
+    addresses = tuple(sorted({*one.addresses, *other.addresses}))
+    return Arrival(one.certificate, addresses, one.private_key or other.private_key)

@@ -1,0 +1,100 @@
+"""The certificate trust list: which certificate is allowed or denied by its thumbprint, whatever its path.
+
+Deny beats everything and is in force for every MAIL FROM after it is committed (design 6.1, 6.3).
+"""
+
+from dataclasses import dataclass
+
+from ime_gateway.base.errors import UnreadableCertificate, UserError
+from ime_gateway.certs.bundle import read_bundle
+from ime_gateway.ports.directory import TrustEntry
+from ime_gateway.ports.registry import Registry, RegistryTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRow:
+    """A line of the trust list, and whose certificate it is when that is stored here."""
+
+    entry: TrustEntry
+    subject: str
+    """Empty: the certificate itself is not stored."""
+
+
+class TrustDesk:
+    """The trust list. Every method may raise StoreUnavailable."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def rows(self) -> list[TrustRow]:
+        """All lines, denied ones first."""
+        with self._registry.transaction(write=False) as live:
+            view = live.view()
+            known = {root.thumbprint: root.subject for root in (*view.roots, *view.intermediates)}
+            known |= {c.thumbprint: c.subject for group in view.domain_certificates.values() for c in group}
+            rows = []
+            for entry in sorted(view.trust.values(), key=lambda line: (line.verdict != "deny", line.thumbprint)):
+                stored = live.certificate(entry.thumbprint) if entry.thumbprint not in known else None
+                subject = stored.certificate.subject if stored else known.get(entry.thumbprint, "")
+                rows.append(TrustRow(entry, subject))
+            return rows
+
+    def put(self, entry: TrustEntry, actor: str) -> bool:
+        """Allow or deny a certificate by its whole thumbprint; False when that line was there unchanged."""
+        if entry.allow_expired and entry.verdict == "deny":
+            raise UserError("allow_expired makes no sense with deny")
+        with self._registry.transaction(write=True) as live:
+            changed = live.put_trust(entry)
+            if changed:
+                live.audit(actor, f"trust-{entry.verdict}", entry.thumbprint)
+        return changed
+
+    def whole_thumbprint(self, text: str) -> str:
+        """A thumbprint from a whole one, or from the beginning of a stored certificate's; raises UserError."""
+        digits = text.strip().lower().removeprefix("sha256:").replace(":", "")
+        if len(digits) == 64 and set(digits) <= set("0123456789abcdef"):
+            return f"sha256:{digits}"
+        with self._registry.transaction(write=False) as live:
+            return _known(live, f"sha256:{digits}")
+
+    def remove(self, thumbprint: str, actor: str) -> str:
+        """Remove a line by its thumbprint or an unambiguous beginning; returns the whole one."""
+        digits = thumbprint.strip().lower().removeprefix("sha256:").replace(":", "")
+        with self._registry.transaction(write=True) as live:
+            matching = [line for line in live.view().trust if digits and line.startswith(f"sha256:{digits}")]
+            if len(matching) != 1:
+                raise UserError(
+                    f"{len(matching) or 'no'} lines of the trust list begin with {thumbprint}; see trust list"
+                )
+            live.delete_trust(matching[0])
+            live.audit(actor, "trust-remove", matching[0])
+        return matching[0]
+
+
+def trust_json(row: TrustRow) -> dict[str, object]:
+    """One row of `trust list --json`."""
+    return {
+        "thumbprint": row.entry.thumbprint,
+        "verdict": row.entry.verdict,
+        "allow_expired": row.entry.allow_expired,
+        "note": row.entry.note,
+        "subject": row.subject or None,
+    }
+
+
+def thumbprint_of_file(data: bytes) -> str:
+    """The thumbprint of the one certificate in a file; raises UserError."""
+    try:
+        certificates = read_bundle(data, None).certificates
+    except UnreadableCertificate as error:
+        raise UserError(str(error), error.evidence) from None
+    if len(certificates) != 1:
+        raise UserError(f"it holds {len(certificates)} certificates; give the thumbprint of the one that is meant")
+    return certificates[0].thumbprint
+
+
+def _known(live: RegistryTransaction, beginning: str) -> str:
+    entry = live.certificate(beginning)
+    if entry is None:
+        raise UserError(f"{beginning} is no whole thumbprint, and no stored certificate (or several) begins so")
+    return entry.certificate.thumbprint

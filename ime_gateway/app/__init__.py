@@ -1,0 +1,1 @@
+"""The roof: builds the real adapters, puts them together, starts and watches them."""

@@ -1,0 +1,73 @@
+"""The one building site: real adapters meet the workshop here and nowhere else."""
+
+import hashlib
+import hmac
+import secrets
+
+from ime_gateway.app.installation import Installation
+from ime_gateway.app.system_clock import SystemClock
+from ime_gateway.lookup.dns import DnsExchangers
+from ime_gateway.mail.address import parse_path
+from ime_gateway.pipeline.deliver import Deliverer
+from ime_gateway.pipeline.gather_facts import FactGatherer
+from ime_gateway.pipeline.planning import Planner
+from ime_gateway.pipeline.protect import Protector
+from ime_gateway.pipeline.receive import Handover, Receiver
+from ime_gateway.ports.queue import Queue
+from ime_gateway.ports.relay import Relay
+from ime_gateway.settings.model import Settings
+from ime_gateway.smtp.outbound.send import OutboundRelay
+
+
+def trace_key(master_key: bytes) -> bytes:
+    """The key of our trace headers: derived, so that a trace tells nothing of the master key."""
+    return hmac.digest(master_key, b"trace header", hashlib.sha256)
+
+
+def build_planner(installation: Installation) -> Planner:
+    """What turns a submission into a plan; used by `receive` and by `explain` alike."""
+    settings = installation.settings
+    return Planner(
+        settings=settings,
+        pseudo_recipient=parse_path(settings.ime.v1_address),
+        facts=FactGatherer(installation.store.directory),
+        trace_key=trace_key(installation.master_key),
+    )
+
+
+def build_relay(settings: Settings) -> OutboundRelay:
+    """The way to next hops of one worker; made inside its event loop."""
+    return OutboundRelay(settings.smtp.hostname, settings.delivery, DnsExchangers(), secrets.token_bytes)
+
+
+def build_deliverer(installation: Installation, queue: Queue, relay: Relay, owner: str) -> Deliverer:
+    """The queue worker of one worker process; made inside its event loop."""
+    store = installation.store
+    return Deliverer(
+        queue,
+        store.spool,
+        relay,
+        store.directory,
+        SystemClock(),
+        secrets.token_bytes,
+        installation.settings,
+        owner,
+    )
+
+
+def build_receiver(installation: Installation, relay: Relay, handover: Handover, owner: str, queue: Queue) -> Receiver:
+    """The gateway behind the SMTP door of one worker."""
+    store, settings = installation.store, installation.settings
+    return Receiver(
+        planner=build_planner(installation),
+        protector=Protector(
+            store.spool, secrets.token_bytes, settings.smtp.hostname, trace_key(installation.master_key)
+        ),
+        directory=store.directory,
+        queue=queue,
+        relay=relay,
+        clock=SystemClock(),
+        randomness=secrets.token_bytes,
+        owner=owner,
+        handover=handover,
+    )

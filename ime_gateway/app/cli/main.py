@@ -1,0 +1,76 @@
+"""`ime-gateway`: the root of the command line (design 6.1).
+
+Exit status 0 done, 1 refused with a sentence on standard error, 2 wrong usage. A person at three
+in the morning gets sentences, never a traceback; what only a programmer can use goes into a file.
+"""
+
+import importlib.metadata
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated
+
+import typer
+
+from ime_gateway.app.cli import cert, check, doctor, domain, explain, init, queue, serve, site, track, trust
+from ime_gateway.app.cli.options import ConfigOption
+from ime_gateway.app.cli.show import say, say_error
+from ime_gateway.base.errors import GatewayError
+
+
+def build() -> typer.Typer:
+    """The whole command tree."""
+    app = typer.Typer(name="ime-gateway", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app.callback()(_root)
+    for module in (init, check, site, serve, explain, track, doctor):
+        module.register(app)
+    app.add_typer(queue.commands(), name="queue")
+    app.add_typer(cert.commands(), name="cert")
+    app.add_typer(trust.commands(), name="trust")
+    app.add_typer(domain.commands(), name="domain")
+    return app
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the program; always ends in SystemExit. `arguments`: without the program's name."""
+    sys.excepthook = _report
+    command = typer.main.get_command(build())
+    try:
+        command.main(args=None if arguments is None else list(arguments), prog_name="ime-gateway")
+    except GatewayError as error:
+        say_error(f"ime-gateway: {error}")
+        if error.evidence:
+            say_error(f"  details: {error.evidence}")
+        sys.exit(1)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(f"ime-gateway {importlib.metadata.version('ime-gateway')}")
+        raise typer.Exit
+
+
+def _root(
+    context: typer.Context,
+    config: ConfigOption = None,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
+    """A mail gateway that protects each message for each recipient with the best method they can open."""
+    context.obj = config
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Words for what nobody foresaw (sys.excepthook; the exit status is 1)."""
+    if issubclass(kind, KeyboardInterrupt):
+        say_error("ime-gateway: stopped")
+        return
+    descriptor, name = tempfile.mkstemp(prefix="ime-gateway-error-", suffix=".txt")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        traceback.print_exception(kind, error, trace, file=file)
+    say_error(f"ime-gateway: unexpected error ({kind.__name__}); nothing more was done. Details: {Path(name)}")

@@ -1,0 +1,89 @@
+"""`explain` from the roof: the relay table, then the same planning as for real mail, then nothing.
+
+It answers what a peer would hear and what each recipient would get, without sending or storing.
+"""
+
+from collections.abc import Sequence
+
+from ime_gateway.app.assemble import build_planner
+from ime_gateway.app.installation import Installation
+from ime_gateway.base.errors import UnreadableMail, UserError
+from ime_gateway.base.outcome import Refused
+from ime_gateway.base.reasons import Reason
+from ime_gateway.mail.address import Address, parse_path
+from ime_gateway.pipeline.planning import refusal_of
+from ime_gateway.policy.explain import Explanation, explain, explain_refusal
+from ime_gateway.policy.facts import Direction
+from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.reception import RelayFacts, SessionInfo, Submission, SubmittedRecipient
+from ime_gateway.settings.model import Listener
+from ime_gateway.smtp.relay_permission import may_connect, may_relay
+from ime_gateway.smtp.replies import reply_for
+
+
+class Explainer:
+    """Explains messages against the live data of one installation."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._planner = build_planner(installation)
+
+    async def __call__(
+        self, data: bytearray, listener: Listener, sender: str, recipients: Sequence[str], peer: str, moment: float
+    ) -> Explanation:
+        """What would happen now. Raises UserError for an address that is none, StoreUnavailable."""
+        submission = _submission(data, listener, sender, recipients, peer, moment)
+        view = await self._installation.store.directory.view()
+        pseudo = self._planner.pseudo_recipient
+        ime = "1.0" if any(entry.address.key == pseudo.key for entry in submission.recipients) else None
+        direction = _direction(listener, submission, view)
+        refused = self._at_the_door(submission, listener, view)
+        if refused is None:
+            planned = await self._planner.plan(submission, view)
+            if not isinstance(planned, Refused):
+                refusal = refusal_of(planned)
+                reply = reply_for(refusal) if refusal is not None else None
+                return explain(planned.prepared.direction, planned.prepared.ime, planned.plan, reply)
+            refused = planned
+        ime = ime if listener.role == "internal" else None
+        return explain_refusal(direction, ime, reply_for(refused), temporary=refused.temporary)
+
+    def _at_the_door(self, submission: Submission, listener: Listener, view: SiteView) -> Refused | None:
+        """Connection and relay table, as the session asks them."""
+        peer = submission.session.peer_ip
+        if not may_connect(listener.role, listener.allow, peer):
+            return Refused(Reason.RELAY_DENIED, f"{peer} is not in allow of listener {listener.name}")
+        pseudo = self._planner.pseudo_recipient.key
+        facts = RelayFacts(is_managed=view.managed.__contains__, ime_addresses=frozenset({pseudo}))
+        for entry in submission.recipients:
+            refused = may_relay(listener.role, submission.sender, entry.address, facts, listener.relay_senders)
+            if refused is not None:
+                return refused
+        return None
+
+
+def _submission(
+    data: bytearray, listener: Listener, sender: str, recipients: Sequence[str], peer: str, moment: float
+) -> Submission:
+    unique = {address.key: address for address in map(_address, recipients)}
+    return Submission(
+        session=SessionInfo(listener.name, listener.role, peer, helo="explain"),
+        sender=_address(sender) if sender else None,
+        recipients=tuple(SubmittedRecipient(address) for address in unique.values()),
+        data=data,
+        received_at=moment,
+    )
+
+
+def _address(text: str) -> Address:
+    try:
+        return parse_path(text)
+    except UnreadableMail as error:
+        raise UserError(f"{text!r} is not an address: {error}") from error
+
+
+def _direction(listener: Listener, submission: Submission, view: SiteView) -> Direction:
+    if listener.role == "internet":
+        return "incoming"
+    inside = all(entry.address.domain in view.managed for entry in submission.recipients)
+    return "internal" if inside else "outgoing"

@@ -1,0 +1,1 @@
+"""Everything that can be wrong with an installation, found before it takes mail."""

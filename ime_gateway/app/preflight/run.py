@@ -1,0 +1,46 @@
+"""Runs all checks in the order in which they can be mended: file, values, files, ports, store."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ime_gateway.app.installation import open_installed_store
+from ime_gateway.app.preflight.file_checks import check_files
+from ime_gateway.app.preflight.finding import Finding, error, ok
+from ime_gateway.app.preflight.port_checks import check_ports
+from ime_gateway.app.preflight.settings_checks import check_settings
+from ime_gateway.app.preflight.store_checks import check_store
+from ime_gateway.base.errors import ConfigurationError, StoreUnavailable
+from ime_gateway.settings.load import WrongFileError, load_settings
+from ime_gateway.settings.model import Settings
+from ime_gateway.store.master_key import read_master_key
+
+
+def preflight(config: Path, environment: Mapping[str, str], moment: float) -> list[Finding]:
+    """Everything that was looked at; `moment` is now, seconds since 1970 UTC. Raises nothing for what is wrong."""
+    try:
+        settings = load_settings(config, environment)
+    except WrongFileError as trouble:
+        return [error("gateway.toml", problem) for problem in trouble.problems]
+    findings = [ok("gateway.toml", str(config)), *check_settings(settings), *check_files(settings, moment)]
+    return [*findings, *check_ports(settings), *_store(config, settings, moment)]
+
+
+def _store(config: Path, settings: Settings, moment: float) -> list[Finding]:
+    try:
+        master_key = read_master_key(settings.secrets.master_key_file)
+    except ConfigurationError:
+        return [error("store.url", "not looked at: the master key comes first")]
+    try:
+        store = open_installed_store(settings, master_key, config)
+    except (ConfigurationError, StoreUnavailable) as trouble:
+        return [error("store.url", _with_evidence(trouble))]
+    try:
+        return list(check_store(store, settings, moment))
+    except (ConfigurationError, StoreUnavailable) as trouble:
+        return [error("store.url", _with_evidence(trouble))]
+    finally:
+        store.close()
+
+
+def _with_evidence(trouble: ConfigurationError | StoreUnavailable) -> str:
+    return f"{trouble} ({trouble.evidence})" if trouble.evidence else str(trouble)

@@ -1,0 +1,70 @@
+"""The store: can it be reached, is it ours, is it of this version, does it write, what is in it."""
+
+from collections.abc import Iterator
+
+from ime_gateway.admin.judging import anchors_of
+from ime_gateway.app.preflight.finding import Finding, error, ok, warning
+from ime_gateway.app.preflight.settings_checks import check_route
+from ime_gateway.base.errors import UnreadableMail
+from ime_gateway.keys.usable import judge
+from ime_gateway.mail.address import parse_path
+from ime_gateway.ports.directory import SiteView
+from ime_gateway.settings.model import Settings
+from ime_gateway.store.database import Store
+
+
+def check_store(store: Store, settings: Settings, moment: float) -> Iterator[Finding]:
+    """All findings about an open store; raises StoreUnavailable when it fails meanwhile."""
+    if not store.schema_is_current():
+        yield error("store.url", "the database is of another version than this program; use the version that made it")
+        return
+    store.registry.check_write()
+    yield ok("store.url", "reachable, of this version, takes writes, and fits the master key")
+    with store.registry.transaction(write=False) as live:
+        view = live.view()
+    yield from _live_data(view, settings, moment)
+
+
+def _live_data(view: SiteView, settings: Settings, moment: float) -> Iterator[Finding]:
+    if view.managed:
+        yield ok("managed_domain", ", ".join(sorted(view.managed)))
+    else:
+        yield warning("managed_domain", "there is no managed domain, so nobody is served; see: ime-gateway apply")
+    if not view.roots and not any(line.verdict == "allow" for line in view.trust.values()):
+        yield warning("root", "there is no root and no allowed certificate, so no certificate is used")
+    for name, managed in sorted(view.managed.items()):
+        for key, route in (("deliver_to", managed.deliver_to), ("return_to", managed.return_to)):
+            finding = check_route(f"managed_domain.{name}.{key}", route, settings) if route else None
+            if finding is not None and finding.level != "ok":
+                yield finding
+    for name, partner in sorted(view.partners.items()):
+        finding = check_route(f"partner_domain.{name}.route", partner.route, settings)
+        if finding.level != "ok":
+            yield finding
+    yield from _partners(view, moment)
+    yield from _v1_domain(view, settings)
+
+
+def _partners(view: SiteView, moment: float) -> Iterator[Finding]:
+    anchors = anchors_of(view)
+    for name, partner in sorted(view.partners.items()):
+        verdicts = [judge(one, anchors, moment, "domain") for one in view.domain_certificates.get(name, ())]
+        if verdicts and not any(verdict.usable for verdict in verdicts):
+            reasons = ", ".join(sorted({str(verdict.reason) for verdict in verdicts}))
+            fate = (
+                "mail there is refused unless the person has a certificate"
+                if partner.encryption == "mandatory"
+                else "they are not used"
+            )
+            yield warning(f"partner_domain.{name}.smime_certificates", f"none of them is usable ({reasons}); {fate}")
+
+
+def _v1_domain(view: SiteView, settings: Settings) -> Iterator[Finding]:
+    try:
+        domain = parse_path(settings.ime.v1_address).domain
+    except UnreadableMail:
+        return  # the settings' checks have said so
+    if domain in view.managed:
+        yield error(
+            "ime.v1_address", f"{domain} must not be a managed domain, or the mail server keeps the mail itself"
+        )

@@ -1,0 +1,130 @@
+"""One worker process: takes mail on every listener, delivers it, and says how it is.
+
+Workers share the listening sockets, the store and the board; everything else is their own. A worker that
+cannot reach its store stays and answers 451, so that peers keep their mail and it recovers by itself.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping, MutableSequence
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from ime_gateway.app.assemble import build_deliverer, build_receiver, build_relay
+from ime_gateway.app.board import Board, WorkerState
+from ime_gateway.app.installation import Installation, open_installation
+from ime_gateway.app.logs import configure_logs
+from ime_gateway.app.metering import MeteredQueue, MeteredReception
+from ime_gateway.app.parent_death import die_with_parent
+from ime_gateway.app.system_clock import SystemClock
+from ime_gateway.base.errors import StoreUnavailable
+from ime_gateway.pipeline.deliver import Deliverer
+from ime_gateway.smtp.limits import ConnectionBoard, MemoryBudget
+from ime_gateway.smtp.listener import Listener
+
+_DRAIN_SECONDS = 30.0
+_BEAT_SECONDS = 1.0
+_RECLAIM_PAUSE_SECONDS = 1.0
+
+log = structlog.get_logger("worker")
+
+
+def run_worker(
+    config: Path,
+    index: int,
+    parent: int,
+    sockets: Mapping[str, socket.socket],
+    board: Board,
+    connections: MutableSequence[int],
+) -> None:
+    """Entry point of a worker process; returns when it was told to stop and has drained.
+
+    index: which worker this is. parent: the supervisor's process id. connections: one count per worker.
+    """
+    die_with_parent(parent)
+    configure_logs()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    structlog.contextvars.bind_contextvars(worker=index)
+    with open_installation(config) as installation:
+        uvloop.run(_Worker(installation, index, sockets, board, connections).run())
+
+
+class _Worker:
+    def __init__(
+        self,
+        installation: Installation,
+        index: int,
+        sockets: Mapping[str, socket.socket],
+        board: Board,
+        connections: MutableSequence[int],
+    ) -> None:
+        self._installation = installation
+        self._index = index
+        self._sockets = sockets
+        self._board = board
+        self._places = ConnectionBoard(connections, index)
+
+    @property
+    def _owner(self) -> str:
+        """The same name after a restart, so that a new worker takes up what its predecessor held."""
+        place = self._installation.config.absolute()
+        return f"{socket.gethostname()}:{place}#{self._index}"
+
+    async def run(self) -> None:
+        """Start, serve until SIGTERM, drain."""
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        settings, store = self._installation.settings, self._installation.store
+        queue = MeteredQueue(store.queue, self._count)
+        relay = build_relay(settings)
+        deliverer = build_deliverer(self._installation, queue, relay, self._owner)
+        receiver = build_receiver(self._installation, relay, deliverer, self._owner, queue)
+        budget = MemoryBudget(settings.smtp.memory_bytes)
+        reception = MeteredReception(receiver, self._count)
+        listeners = [
+            Listener(one, settings.smtp, reception, budget, self._places, SystemClock()) for one in settings.listener
+        ]
+        for listener in listeners:
+            listener.start(self._sockets[listener.name])
+        self._board.set_state(self._index, WorkerState.READY)
+        log.info("worker ready", process_id=os.getpid())
+        beating = asyncio.create_task(self._beat())
+        delivering = asyncio.create_task(self._deliver(deliverer))
+        await stop.wait()
+        self._board.set_state(self._index, WorkerState.DRAINING)
+        self._places.retire()
+        await asyncio.gather(*(listener.drain(_DRAIN_SECONDS) for listener in listeners))
+        await deliverer.drain(_DRAIN_SECONDS)
+        for task in (delivering, beating):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        relay.close()
+
+    async def _deliver(self, deliverer: Deliverer) -> None:
+        """Take up what the predecessor left, then deliver for ever."""
+        while True:
+            try:
+                await self._installation.store.queue.reclaim(self._owner)
+                if self._index == 0:
+                    await asyncio.to_thread(self._installation.store.sweep)
+                break
+            except StoreUnavailable as error:
+                log.error("store not available", cause=error.evidence or str(error))
+                await asyncio.sleep(_RECLAIM_PAUSE_SECONDS)
+        await deliverer.run()
+
+    async def _beat(self) -> None:
+        while True:
+            self._board.beat(self._index, time.monotonic())
+            await asyncio.sleep(_BEAT_SECONDS)
+
+    def _count(self, name: str, amount: int) -> None:
+        self._board.count(self._index, name, amount)

@@ -1,0 +1,1 @@
+"""Certificates: reading them, judging them, and paths from them to trust."""

@@ -1,0 +1,1 @@
+"""Internal mail encryption as pure functions on headers."""

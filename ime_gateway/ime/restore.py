@@ -1,0 +1,129 @@
+"""IME 1.0: give a message back the recipients that the add-in hid from the mail server.
+
+The Outlook add-in moves To, Cc and Bcc into `X-SM-ORIGTO/CC/BCC` and addresses the pseudo
+recipient, so that Exchange routes the message here. Exchange may fold these headers and encode them
+as unstructured text (RFC 2047), so a list is read as RFC 5322 section 3.4 first and decoded only when
+that fails; two readings that name different people are refused, never guessed (design 6.5, fact 2).
+"""
+
+import re
+from dataclasses import dataclass
+
+from ime_gateway.base.errors import UnreadableMail
+from ime_gateway.base.reasons import Reason
+from ime_gateway.mail.address import Address, Group, Mailbox, flatten, parse_address_list
+from ime_gateway.mail.headers import HeaderBlock, decode_words, make_address_field, make_field
+
+ORIGINAL_HEADERS = frozenset({"x-sm-origto", "x-sm-origcc", "x-sm-origbcc"})
+
+_GLUED_WORD = re.compile(r"[\w.@-]=\?[^?\s]*\?[bBqQ]\?|\?=[\w.@-]")
+"""An encoded word that touches other text is none (RFC 2047 section 5): programs differ about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The message's headers as the sender meant them, and everybody who shall get it."""
+
+    headers: HeaderBlock
+    visible: tuple[Address, ...]
+    """To, then Cc, each once."""
+    blind: tuple[Address, ...]
+    """Bcc, without those who are visible anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unrestorable:
+    """Why the recipients cannot be restored."""
+
+    reason: Reason
+    detail: str
+    address: str = ""
+
+
+def restore(headers: HeaderBlock, pseudo_recipient: Address) -> Restored | Unrestorable:
+    """Put the recipients of the ORIG headers back into To and Cc; Bcc goes to the envelope only.
+
+    Other addresses that stand in To or Cc beside the pseudo recipient stay there. The result has
+    no ORIG header, no Bcc, and the pseudo recipient nowhere.
+    """
+    if not any(headers.first(name) is not None for name in ORIGINAL_HEADERS):
+        return Unrestorable(Reason.IME_NO_RECIPIENTS, "no X-SM-ORIG header has arrived")
+    try:
+        lists = {kind: _read_list(headers, f"x-sm-orig{kind}") for kind in ("to", "cc", "bcc")}
+        beside = {kind: _beside(headers, kind, pseudo_recipient) for kind in ("to", "cc")}
+    except UnreadableMail as error:
+        return Unrestorable(Reason.IME_MALFORMED, str(error))
+    for kind, items in lists.items():
+        for item in items:
+            if isinstance(item, Group):
+                return Unrestorable(Reason.RECIPIENT_IS_GROUP, f"X-SM-ORIG{kind.upper()} names a group", item.name)
+    to = _unique((*flatten(lists["to"]), *beside["to"]), pseudo_recipient)
+    cc = _unique((*flatten(lists["cc"]), *beside["cc"]), pseudo_recipient)
+    visible = _addresses((*to, *cc))
+    seen = {address.key for address in visible}
+    blind = tuple(
+        address for address in _addresses(_unique(flatten(lists["bcc"]), pseudo_recipient)) if address.key not in seen
+    )
+    if not visible and not blind:
+        return Unrestorable(Reason.IME_NO_RECIPIENTS, "the X-SM-ORIG headers are empty")
+    return Restored(_rebuild(headers, to, cc), visible, blind)
+
+
+def _rebuild(headers: HeaderBlock, to: tuple[Mailbox, ...], cc: tuple[Mailbox, ...]) -> HeaderBlock:
+    cleaned = headers.without(ORIGINAL_HEADERS | {"bcc"})
+    if to:
+        cleaned = cleaned.replace("To", make_address_field("To", to))
+    else:
+        cleaned = cleaned.replace("To", make_field("To", "undisclosed-recipients:;"))
+    if cc:
+        return cleaned.replace("Cc", make_address_field("Cc", cc))
+    return cleaned.without({"cc"})
+
+
+def _read_list(headers: HeaderBlock, name: str) -> tuple[Mailbox | Group, ...]:
+    items: list[Mailbox | Group] = []
+    for field in headers.all(name):
+        items.extend(_read_value(field.text, name))
+    return tuple(items)
+
+
+def _read_value(text: str, name: str) -> tuple[Mailbox | Group, ...]:
+    """One ORIG header: read as it stands, else decoded; raises UnreadableMail when in doubt.
+
+    Encoded words inside display names are ordinary (RFC 2047 section 5) and change no address. Anywhere
+    else they are the mail server's encoding of the whole value, and are decoded before reading.
+    """
+    try:
+        return parse_address_list(text, semicolons=True)
+    except UnreadableMail as error:
+        if "=?" not in text:
+            raise UnreadableMail(f"{name.upper()}: {error}", error.evidence) from error
+        if _GLUED_WORD.search(text):
+            raise UnreadableMail(f"{name.upper()} can be read as two different lists of people") from error
+    try:
+        return parse_address_list(decode_words(text), semicolons=True)
+    except UnreadableMail as error:
+        raise UnreadableMail(f"{name.upper()}: {error}", error.evidence) from error
+
+
+def _beside(headers: HeaderBlock, name: str, pseudo_recipient: Address) -> tuple[Mailbox, ...]:
+    """Who stands in To or Cc beside the pseudo recipient."""
+    fields = headers.all(name)
+    items = [item for field in fields for item in parse_address_list(field.text)]
+    return tuple(mailbox for mailbox in flatten(tuple(items)) if mailbox.address.key != pseudo_recipient.key)
+
+
+def _unique(mailboxes: tuple[Mailbox, ...], pseudo_recipient: Address) -> tuple[Mailbox, ...]:
+    seen = {pseudo_recipient.key}
+    kept = []
+    for mailbox in mailboxes:
+        if mailbox.address.key not in seen:
+            seen.add(mailbox.address.key)
+            kept.append(mailbox)
+    return tuple(kept)
+
+
+def _addresses(mailboxes: tuple[Mailbox, ...]) -> tuple[Address, ...]:
+    by_key = {mailbox.address.key: mailbox.address for mailbox in reversed(mailboxes)}
+    ordered = dict.fromkeys(mailbox.address.key for mailbox in mailboxes)
+    return tuple(by_key[key] for key in ordered)

@@ -1,0 +1,1 @@
+"""Which certificate protects mail to whom: verdicts and choice."""

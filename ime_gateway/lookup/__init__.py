@@ -1,0 +1,1 @@
+"""What the gateway asks of the network, one source per file."""

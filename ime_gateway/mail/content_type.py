@@ -1,0 +1,87 @@
+"""Content-Type and its parameters (RFC 2045 section 5.1, RFC 2231), read so that nothing hides.
+
+Readers disagree on broken fields, and a part that we take for text while another program opens it
+as a message would carry forged headers past us; so contradictions are refused.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from ime_gateway.base.errors import UnreadableMail
+from ime_gateway.mail.headers import HeaderBlock
+
+_TYPE = re.compile(r'\s*([^\s/;"=]+)\s*/\s*([^\s;"]+)')
+_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"((?>[^"\\]+|\\.)*+)"|([^;]*))', re.DOTALL)
+_QUOTED_OR_COMMENT = re.compile(r'"(?>[^"\\]+|\\.)*+"|\((?>[^()\\]+|\\.)*+\)', re.DOTALL)
+_SECTION = re.compile(r"(.+?)\*(?:(\d{1,4})\*?)?")
+OPAQUE = "application/octet-stream"
+"""The type of a part whose own type cannot be read (RFC 2045 section 5.2 leaves it open)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentType:
+    """What one Content-Type field says."""
+
+    media_type: str
+    """`type/subtype` in lower case; `application/octet-stream` when the field cannot be read."""
+    parameters: Mapping[str, str]
+    """By lower-case name; RFC 2231 forms put together and decoded."""
+    conflicting: frozenset[str] = frozenset()
+    """Parameters that stand there twice with different values."""
+
+
+def content_type_of(headers: HeaderBlock, default: str = "text/plain") -> ContentType:
+    """The type of the entity with these headers; `default` when no field says it.
+
+    Of several fields, one that makes it a multipart or a message wins, because some reader takes
+    it; raises UnreadableMail when two of those differ or the boundary is given twice.
+    """
+    fields = headers.all("content-type")
+    if not fields:
+        return ContentType(default, {})
+    types = [parse_content_type(field.value.decode("latin-1")) for field in fields]
+    structured = [t for t in types if t.media_type.startswith(("multipart/", "message/"))]
+    for one in structured:
+        if one != structured[0]:
+            raise UnreadableMail("a part has two Content-Type fields that contradict each other")
+        if "boundary" in one.conflicting:
+            raise UnreadableMail("a multipart has two boundaries")
+    return (structured or types)[0]
+
+
+def parse_content_type(value: str) -> ContentType:
+    """Read the unfolded value of a Content-Type or Content-Disposition-like field; never raises."""
+    if "(" in value:
+        value = _QUOTED_OR_COMMENT.sub(lambda m: m[0] if m[0].startswith('"') else " ", value)
+    match = _TYPE.match(value)
+    media_type = f"{match[1]}/{match[2]}".lower() if match else OPAQUE
+    if ";" not in value:
+        return ContentType(media_type, {})
+    parameters, conflicting = parse_parameters(value)
+    return ContentType(media_type, parameters, conflicting)
+
+
+def parse_parameters(value: str) -> tuple[dict[str, str], frozenset[str]]:
+    """The `;name=value` pairs of a field, and the names that occur with different values."""
+    plain: dict[str, str] = {}
+    sections: dict[str, dict[int, str]] = {}
+    conflicting: set[str] = set()
+    for match in _PARAMETER.finditer(value):
+        name = match[1].lower()
+        text = re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3].strip(' \t\r\n"')
+        if section := _SECTION.fullmatch(name):
+            if name.endswith("*"):  # RFC 2231 section 4: charset'language'percent-encoded
+                text = unquote(text.rpartition("'")[2] if text.count("'") >= 2 else text, "latin-1")
+            pieces = sections.setdefault(section[1], {})
+            if pieces.setdefault(int(section[2] or 0), text) != text:
+                conflicting.add(section[1])
+        elif plain.setdefault(name, text) != text:
+            conflicting.add(name)
+    for name, pieces in sections.items():
+        joined = "".join(pieces[number] for number in sorted(pieces))
+        if plain.get(name, joined) != joined:
+            conflicting.add(name)
+        plain[name] = joined
+    return plain, frozenset(conflicting)

@@ -1,0 +1,157 @@
+"""Collect what the decision needs to know: domains, certificates and the verdict on each of them.
+
+Certificates come from the directory's cache; the verdict on one is kept until time or an
+administrator's change could turn it, so that the hot path judges nothing twice and a denied
+certificate is dead with the next generation (issue part 7).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.trust import Anchors
+from ime_gateway.keys.choose import order
+from ime_gateway.keys.usable import Verdict, judge
+from ime_gateway.mail.address import Address
+from ime_gateway.pipeline.prepared import Prepared, PreparedRecipient
+from ime_gateway.policy.facts import Candidate, Facts, MessageFacts, PolicyFacts, RecipientFacts
+from ime_gateway.ports.directory import Directory, SiteView
+from ime_gateway.settings.site import PartnerDomain
+
+_MAX_VERDICTS = 50_000
+
+
+class FactGatherer:
+    """Turns prepared messages into facts; keeps verdicts for one generation of live data."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._generation = -1
+        self._anchors = Anchors((), (), {})
+        self._verdicts: dict[tuple[str, str], Verdict] = {}
+
+    async def gather(self, prepared: Prepared, view: SiteView, moment: float) -> tuple[Facts, dict[str, Certificate]]:
+        """The facts of one message, and the certificates they speak of by thumbprint.
+
+        moment: seconds since 1970 UTC. Raises StoreUnavailable when the directory cannot be asked.
+        """
+        known: dict[str, Certificate] = {}
+        personal = await self._personal(prepared, view)
+        recipients = []
+        for entry in prepared.recipients:
+            own = personal.get(entry.address.key, ())
+            shared = domain_certificates(view, entry.address.domain)
+            known.update((certificate.thumbprint, certificate) for certificate in (*own, *shared))
+            recipients.append(
+                RecipientFacts(
+                    address=entry.address,
+                    copy=entry.copy,
+                    blind=entry.blind,
+                    managed=entry.address.domain in view.managed,
+                    partner_encryption=_mode(view, entry.address),
+                    personal=self._candidates(own, "personal", view, moment),
+                    domain=self._candidates(shared, "domain", view, moment),
+                    trouble=entry.trouble,
+                )
+            )
+        return Facts(_message_facts(prepared), _policy_facts(view), tuple(recipients)), known
+
+    async def _personal(self, prepared: Prepared, view: SiteView) -> dict[str, tuple[Certificate, ...]]:
+        """Certificates by address, asked for only when the mail may need them."""
+        keys = [entry.address.key for entry in prepared.recipients if _may_need_key(prepared, entry, view)]
+        return dict(await self._directory.certificates(view, keys)) if keys else {}
+
+    def _candidates(
+        self, certificates: Sequence[Certificate], kind: Literal["personal", "domain"], view: SiteView, moment: float
+    ) -> tuple[Candidate, ...]:
+        if not certificates:
+            return ()
+        judged = [(certificate, self._judge(certificate, kind, view, moment)) for certificate in certificates]
+        return tuple(_candidate(certificate, verdict) for certificate, verdict in order(judged))
+
+    def _judge(
+        self, certificate: Certificate, kind: Literal["personal", "domain"], view: SiteView, moment: float
+    ) -> Verdict:
+        if view.generation != self._generation or len(self._verdicts) > _MAX_VERDICTS:
+            self._generation = view.generation
+            self._anchors = anchors_of(view)
+            self._verdicts.clear()
+        key = (certificate.thumbprint, kind)
+        verdict = self._verdicts.get(key)
+        if verdict is None or moment >= verdict.valid_until:
+            verdict = judge(certificate, self._anchors, moment, kind)
+            self._verdicts[key] = verdict
+        return verdict
+
+
+def anchors_of(view: SiteView) -> Anchors:
+    """Roots, intermediate links and the trust list of a view, as the judge wants them."""
+    return Anchors(view.roots, view.intermediates, view.trust)
+
+
+def partner_of(view: SiteView, domain: str) -> PartnerDomain | None:
+    """The partner settings of a domain: its own, else those of the closest `*.x` above it."""
+    for name in _names_above(domain):
+        partner = view.partners.get(name)
+        if partner is not None:
+            return partner
+    return None
+
+
+def domain_certificates(view: SiteView, domain: str) -> tuple[Certificate, ...]:
+    """Certificates of a partner domain, or the shared ones of a managed domain."""
+    if not view.domain_certificates:
+        return ()
+    if domain in view.managed:
+        return view.domain_certificates.get(domain, ())
+    partner = partner_of(view, domain)
+    return view.domain_certificates.get(partner.name, ()) if partner is not None else ()
+
+
+def _names_above(domain: str) -> Iterable[str]:
+    yield domain
+    rest = domain
+    while "." in rest:
+        rest = rest.partition(".")[2]
+        yield f"*.{rest}"
+
+
+def _mode(view: SiteView, address: Address) -> Literal["mandatory", "on-request", "opportunistic", "never"] | None:
+    if address.domain in view.managed:
+        return None
+    partner = partner_of(view, address.domain)
+    return partner.encryption if partner is not None else None
+
+
+def _may_need_key(prepared: Prepared, entry: PreparedRecipient, view: SiteView) -> bool:
+    if prepared.direction == "incoming":
+        return False
+    if prepared.ime is not None or prepared.wants_encryption:
+        return True
+    return _mode(view, entry.address) in ("mandatory", "opportunistic")
+
+
+def _candidate(certificate: Certificate, verdict: Verdict) -> Candidate:
+    return Candidate(certificate.thumbprint, verdict.usable, verdict.reason, verdict.detail)
+
+
+def _message_facts(prepared: Prepared) -> MessageFacts:
+    return MessageFacts(
+        direction=prepared.direction,
+        ime=prepared.ime,
+        wants_encryption=prepared.wants_encryption,
+        wants_plain=prepared.wants_plain,
+        calendar=prepared.calendar,
+        unavailable=prepared.unavailable,
+    )
+
+
+def _policy_facts(view: SiteView) -> PolicyFacts:
+    policy = view.policy
+    return PolicyFacts(
+        hierarchy=policy.hierarchy,
+        on_unprotectable=policy.on_unprotectable,
+        sent_copy_without_key=policy.sent_copy_without_key,
+        calendar=policy.calendar,
+        content_cipher=policy.content_cipher,
+    )

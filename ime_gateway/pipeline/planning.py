@@ -1,0 +1,86 @@
+"""From a submission to its plan, without doing anything yet: what `receive` carries out and `explain` prints.
+
+One way for both, so that an explanation can never differ from what the gateway does.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ime_gateway.base.outcome import Refused
+from ime_gateway.base.reasons import Reason
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.mail.address import Address
+from ime_gateway.pipeline.admission import admit
+from ime_gateway.pipeline.gather_facts import FactGatherer
+from ime_gateway.pipeline.incoming import prepare_incoming
+from ime_gateway.pipeline.outgoing import prepare_outgoing
+from ime_gateway.pipeline.prepared import Prepared
+from ime_gateway.policy.decide import decide
+from ime_gateway.policy.plan import Plan
+from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.reception import Submission
+from ime_gateway.settings.model import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A message with its plan, and the certificates the plan names by thumbprint."""
+
+    prepared: Prepared
+    plan: Plan
+    known: Mapping[str, Certificate]
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Makes plans; holds what does not change from message to message."""
+
+    settings: Settings
+    pseudo_recipient: Address
+    """The IME 1.0 address."""
+    facts: FactGatherer
+    trace_key: bytes
+
+    async def plan(self, submission: Submission, view: SiteView) -> Planned | Refused:
+        """Read, prepare, gather and decide; `Refused` when it does not come as far as a plan.
+
+        Raises StoreUnavailable when live data cannot be read.
+        """
+        listener = self.settings.listener_named(submission.session.listener)
+        if listener is None:
+            return Refused(Reason.RELAY_DENIED, "unknown listener")
+        admitted = admit(
+            submission.data,
+            listener,
+            self.settings.smtp.hostname,
+            self.trace_key,
+            null_sender=submission.sender is None and submission.session.role == "internal",
+        )
+        if isinstance(admitted, Refused):
+            return admitted
+        if submission.session.role == "internal":
+            prepared = prepare_outgoing(submission, admitted, view, self.pseudo_recipient)
+        else:
+            prepared = prepare_incoming(submission, admitted)
+        if isinstance(prepared, Refused):
+            return prepared
+        try:
+            async with asyncio.timeout(self.settings.smtp.decide_seconds):
+                facts, known = await self.facts.gather(prepared, view, submission.received_at)
+        except TimeoutError:
+            return Refused(Reason.LOOKUP_TIMEOUT, "certificates could not be looked up in time", temporary=True)
+        return Planned(prepared, decide(facts), known)
+
+
+def refusal_of(planned: Planned) -> Refused | None:
+    """The refusal that a plan amounts to, naming the recipient who stands in the way; None to deliver."""
+    plan = planned.plan
+    if plan.decision == "deliver":
+        return None
+    reason = plan.refusal_reason or Reason.METHOD_NOT_AVAILABLE
+    address = str(plan.refusal.address) if plan.refusal is not None else ""
+    detail = plan.refusal_detail
+    if plan.refusal is not None and plan.refusal.copy == "sent":
+        detail = f"the sender's own copy cannot be encrypted: {detail}"
+    return Refused(reason, detail, address=address)

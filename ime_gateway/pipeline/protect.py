@@ -1,0 +1,187 @@
+"""Carry the plan out: encrypt once per cipher, frame once per envelope, and hand over one parcel.
+
+All recipients of a cipher read the same stored ciphertext; what differs is the frame with the
+encrypted content keys (RFC 5652 section 6.1, RFC 5083 section 2.1) and the outer headers. A blind
+recipient and the sent copy have frames of their own (P6). Clear text that must be protected is
+never written: the spool takes ciphertext only (P2).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ime_gateway.base.ids import RANDOM_BYTES, new_id
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.mail.base64_lines import encoded_size
+from ime_gateway.mail.headers import Field, HeaderBlock
+from ime_gateway.mail.secure_parts import outer_smime_fields, split_for_encryption
+from ime_gateway.pipeline.outer_headers import copy_headers, status_fields, without_broken_signatures
+from ime_gateway.pipeline.prepared import Prepared
+from ime_gateway.policy.plan import Cipher, Plan, RecipientPlan
+from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.queue import Envelope, SealedBody, Spool
+from ime_gateway.smime.encrypt import ContentEncryptor, ContentKey, ciphertext_size, frame
+
+_THREAD_BYTES = 262_144
+"""From this size on encryption and sealing run in a thread, so that other sessions go on."""
+_THREAD_RECIPIENTS = 50
+
+
+@dataclass(slots=True)
+class Protected:
+    """The envelopes of one message over their stored bodies."""
+
+    bodies: list[SealedBody] = field(default_factory=list)
+    envelopes: list[Envelope] = field(default_factory=list)
+    envelope_of: dict[int, str] = field(default_factory=dict)
+    """Envelope id by group number of the plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protector:
+    """Builds envelopes; what it needs from outside comes in here."""
+
+    spool: Spool
+    randomness: Callable[[int], bytes]
+    hostname: str
+    id_key: bytes
+    """Key of the Message-IDs that we make."""
+
+    async def protect(
+        self,
+        plan: Plan,
+        prepared: Prepared,
+        known: Mapping[str, Certificate],
+        view: SiteView,
+        transit: Sequence[Field],
+        moment: float,
+    ) -> Protected:
+        """Everything of the plan that is delivered. Raises StoreUnavailable; nothing is left behind then."""
+        heavy = len(prepared.message.body) >= _THREAD_BYTES or len(plan.recipients) >= _THREAD_RECIPIENTS
+        job = _Job(self, plan, prepared, known, view, tuple(transit), moment)
+        protected = Protected()
+        try:
+            if heavy:
+                await asyncio.to_thread(job.run, protected)
+            else:
+                job.run(protected)
+        except BaseException:
+            self.discard(protected)
+            raise
+        return protected
+
+    def discard(self, protected: Protected) -> None:
+        """Forget bodies that no parcel will name."""
+        for body in protected.bodies:
+            self.spool.discard(body)
+
+    def new_id(self, moment: float) -> str:
+        """A fresh id for an envelope or a message."""
+        return new_id(moment, self.randomness(RANDOM_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One message on its way into envelopes."""
+
+    tools: Protector
+    plan: Plan
+    prepared: Prepared
+    known: Mapping[str, Certificate]
+    view: SiteView
+    transit: tuple[Field, ...]
+    moment: float
+
+    def run(self, protected: Protected) -> None:
+        """Fill `protected`, one cipher at a time, then the mail that passes as it came."""
+        groups = _groups(self.plan)
+        ciphers = dict.fromkeys(group[0].cipher for group in groups.values() if group[0].cipher is not None)
+        for cipher in ciphers:
+            members = {number: group for number, group in groups.items() if group[0].cipher == cipher}
+            self._encrypt(cipher, members, protected)
+        for number, group in groups.items():
+            if group[0].protection == "none":
+                self._pass(number, group, protected)
+
+    def _encrypt(self, cipher: Cipher, groups: Mapping[int, list[RecipientPlan]], protected: Protected) -> None:
+        outer, inner = split_for_encryption(self.prepared.message.headers)
+        outer = without_broken_signatures(outer, self.view.managed)
+        entity_head = inner.to_bytes() + b"\r\n"
+        body = self.prepared.message.body
+        size = ciphertext_size(cipher, len(entity_head) + len(body))
+        key = ContentKey.generate(cipher, self.tools.randomness)
+        encryptor = ContentEncryptor(key)
+        sealed = self.tools.spool.write(encryptor.chunks(_entity(entity_head, body)), size)
+        protected.bodies.append(sealed)
+        for number, group in groups.items():
+            readers = [self.known[thumbprint] for plan in group for thumbprint in plan.keys]
+            wrapped = frame(_unique(readers), key, size, encryptor.tag)
+            smime = HeaderBlock((*self._outer(outer, group).fields, *outer_smime_fields(cipher)))
+            head = smime.to_bytes() + b"\r\n"
+            total = len(wrapped.prefix) + size + len(wrapped.suffix)
+            self._add(
+                protected,
+                number,
+                Envelope(
+                    id=self.tools.new_id(self.moment),
+                    body_id=sealed.id,
+                    head=head,
+                    prefix=wrapped.prefix,
+                    suffix=wrapped.suffix,
+                    base64=True,
+                    wire_size=len(head) + encoded_size(total),
+                ),
+            )
+
+    def _pass(self, number: int, group: list[RecipientPlan], protected: Protected) -> None:
+        message = self.prepared.message
+        head = self._outer(message.headers, group).to_bytes() + b"\r\n"
+        sealed = self.tools.spool.write([message.body], len(message.body))
+        protected.bodies.append(sealed)
+        self._add(
+            protected,
+            number,
+            Envelope(
+                id=self.tools.new_id(self.moment),
+                body_id=sealed.id,
+                head=head,
+                eight_bit=_has_eight_bit(message.body),
+                wire_size=len(head) + len(message.body),
+            ),
+        )
+
+    def _outer(self, outer: HeaderBlock, group: list[RecipientPlan]) -> HeaderBlock:
+        own = copy_headers(self.prepared, outer, group, self.tools.id_key, self.tools.hostname)
+        return own.prepend(*self.transit).append(*status_fields(self.prepared, group, self.view.managed))
+
+    def _add(self, protected: Protected, number: int, envelope: Envelope) -> None:
+        protected.envelopes.append(envelope)
+        protected.envelope_of[number] = envelope.id
+
+
+def _groups(plan: Plan) -> dict[int, list[RecipientPlan]]:
+    groups: dict[int, list[RecipientPlan]] = {}
+    for recipient in plan.recipients:
+        if recipient.protection is not None:
+            groups.setdefault(recipient.group, []).append(recipient)
+    return groups
+
+
+def _entity(head: bytes, body: memoryview) -> Iterable[bytes | memoryview]:
+    """The MIME entity that is encrypted: small ones in one piece, large bodies without a copy."""
+    if len(body) < _THREAD_BYTES:
+        return (head + bytes(body),)
+    return (head, body)
+
+
+def _unique(certificates: Sequence[Certificate]) -> list[Certificate]:
+    return list({certificate.thumbprint: certificate for certificate in certificates}.values())
+
+
+def _has_eight_bit(body: memoryview) -> bool:
+    return not bytes(body).isascii() if len(body) < _THREAD_BYTES else _large_has_eight_bit(body)
+
+
+def _large_has_eight_bit(body: memoryview) -> bool:
+    step = 1_048_576
+    return any(not bytes(body[start : start + step]).isascii() for start in range(0, len(body), step))

@@ -1,0 +1,24 @@
+"""Where a row goes: one pure decision from its origin and its recipient's domain (design 6.5, fact 6).
+
+Mail from inside returns by the trusted connector, mail from outside goes by the ordinary one, so that
+nothing from outside ever gains the trust of the inside.
+"""
+
+from ime_gateway.pipeline.gather_facts import partner_of
+from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.queue import Origin
+
+
+def route_of(view: SiteView, default_route: str, origin: Origin, domain: str) -> str | None:
+    """The route (`mx` or `smtp://HOST:PORT`) for recipients of `domain`; None: this row must never be relayed.
+
+    domain: lower case, A-labels. None is for mail from the internet to a domain that is not ours: the
+    door refuses that, and if a row came into being all the same, it stays here (RFC 5321 section 3.6).
+    """
+    managed = view.managed.get(domain)
+    if managed is not None:
+        return (managed.return_to or managed.deliver_to) if origin == "internal" else managed.deliver_to
+    if origin == "internet":
+        return None
+    partner = partner_of(view, domain)
+    return partner.route if partner is not None and partner.route != "mx" else default_route

@@ -1,0 +1,132 @@
+"""From facts to the plan: what each recipient gets, and why (P1, P4).
+
+Pure and total: every recipient ends in exactly one of protected, plain because nothing asks for
+more, or not served. A message with a recipient who cannot be served is refused as a whole unless
+policy says `report`, so that nobody believes a half-sent mail was sent.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+from ime_gateway.base.reasons import Reason
+from ime_gateway.policy.facts import Facts, MessageFacts, PolicyFacts, RecipientFacts
+from ime_gateway.policy.hierarchy import Choice, choose
+from ime_gateway.policy.plan import Cipher, NotTaken, Plan, RecipientPlan
+
+Demand = Literal["must", "may", "plain"]
+
+
+def decide(facts: Facts) -> Plan:
+    """Make the plan for one message. Never raises for any combination of facts."""
+    if facts.message.unavailable:
+        return Plan("refuse", (), None, Reason.METHOD_NOT_AVAILABLE, facts.message.unavailable)
+    plans = [_plan_recipient(recipient, facts.message, facts.policy) for recipient in facts.recipients]
+    served = [plan for plan in plans if plan.protection is not None]
+    left_out = [plan for plan in plans if plan.protection is None]
+    blocking = next((plan for plan in left_out if _blocks(plan, facts.policy)), None)
+    if blocking is None and not any(plan.copy == "recipient" for plan in served):
+        blocking = left_out[0] if left_out else None
+        if blocking is None:
+            return Plan("refuse", (), None, Reason.IME_NO_RECIPIENTS, "no recipient is left")
+    grouped = _group(plans, facts)
+    if blocking is not None:
+        return Plan("refuse", grouped, blocking, blocking.reason, blocking.detail)
+    return Plan("deliver", grouped)
+
+
+def _blocks(plan: RecipientPlan, policy: PolicyFacts) -> bool:
+    if plan.copy == "sent":
+        return policy.sent_copy_without_key == "refuse"
+    return policy.on_unprotectable == "refuse"
+
+
+def demand(recipient: RecipientFacts, message: MessageFacts, policy: PolicyFacts) -> Demand:
+    """Must, may or shall this recipient's mail not be encrypted?
+
+    Internal mail encryption and a mandatory partner always must; nothing that a sender or an
+    invitation says beats them. Otherwise a wish for encryption beats one for plain mail: of two
+    contradicting wishes the safer one wins (design 6.4).
+    """
+    if message.ime is not None:
+        return "must"
+    if message.direction == "incoming":
+        return "plain"
+    if recipient.partner_encryption == "mandatory":
+        return "must"
+    if message.wants_encryption:
+        return "plain" if message.calendar and policy.calendar == "pass" else "must"
+    if recipient.partner_encryption == "opportunistic" and not message.wants_plain:
+        return "plain" if message.calendar and policy.calendar != "encrypt" else "may"
+    return "plain"
+
+
+def _plan_recipient(recipient: RecipientFacts, message: MessageFacts, policy: PolicyFacts) -> RecipientPlan:
+    blank = RecipientPlan(
+        recipient.address, recipient.copy, recipient.blind, 0, None, Reason.NOT_REQUIRED, _NOTHING_ASKS
+    )
+    if recipient.trouble is not None:
+        return replace(blank, reason=recipient.trouble[0], detail=recipient.trouble[1])
+    wanted = demand(recipient, message, policy)
+    if wanted == "plain":
+        return replace(blank, protection="none", not_taken=_not_wanted(policy))
+    if wanted == "must" and message.calendar and policy.calendar == "refuse":
+        return replace(blank, reason=Reason.METHOD_DISABLED, detail="invitations are refused by [policy] calendar")
+    if recipient.partner_encryption == "never":
+        return replace(blank, reason=Reason.METHOD_DISABLED, detail='encryption = "never" for this domain')
+    choice = choose(recipient, policy.hierarchy)
+    if choice.candidate is not None:
+        return _protected(blank, choice, overruled=message.wants_plain)
+    if wanted == "may":
+        return replace(blank, protection="none", not_taken=choice.not_taken)
+    return replace(blank, reason=choice.reason, detail=choice.detail, not_taken=choice.not_taken)
+
+
+_NOTHING_ASKS = "neither policy nor sender asks for encryption"
+
+
+def _not_wanted(policy: PolicyFacts) -> tuple[NotTaken, ...]:
+    return tuple(NotTaken(method, Reason.NOT_REQUIRED, _NOTHING_ASKS) for method in policy.hierarchy)
+
+
+def _protected(blank: RecipientPlan, choice: Choice, *, overruled: bool) -> RecipientPlan:
+    assert choice.candidate is not None and choice.method is not None
+    return replace(
+        blank,
+        protection=choice.method,
+        reason=Reason.PLAIN_OVERRULED if overruled else choice.reason,
+        detail=choice.detail,
+        keys=(choice.candidate.thumbprint,),
+        not_taken=choice.not_taken,
+    )
+
+
+def _group(plans: list[RecipientPlan], facts: Facts) -> tuple[RecipientPlan, ...]:
+    """Number the envelopes: the visible share one, each blind recipient and the sent copy get
+    their own, because a CMS envelope names its readers (RFC 5652 section 6.2) and P6 forbids that.
+    Plain mail names nobody, so all its recipients share one."""
+    numbers: dict[tuple[str, str], int] = {}
+    numbered = []
+    for plan in plans:
+        kind = "plain" if plan.protection == "none" else "unserved" if plan.protection is None else "smime"
+        alone = kind == "smime" and (plan.blind or plan.copy == "sent")
+        key = (kind, f"{plan.copy} {plan.address.key}" if alone else "")
+        number = numbers.setdefault(key, len(numbers) + 1)
+        numbered.append(replace(plan, group=number))
+    return tuple(replace(plan, cipher=_cipher(plan, numbered, facts)) for plan in numbered)
+
+
+def _cipher(plan: RecipientPlan, plans: list[RecipientPlan], facts: Facts) -> Cipher | None:
+    """AES-256-CBC unless every reader of the envelope is known to read GCM: Outlook's classic
+    versions cannot (RFC 8551 section 2.7 leaves the choice to known capabilities)."""
+    if not plan.keys:
+        return None
+    choice = facts.policy.content_cipher
+    if choice != "auto":
+        return choice
+    keys = {key for other in plans if other.group == plan.group for key in other.keys}
+    readers = {
+        candidate.thumbprint: candidate.reads_gcm
+        for recipient in facts.recipients
+        for candidate in (*recipient.personal, *recipient.domain)
+    }
+    return "aes-256-gcm" if all(readers[key] for key in keys) else "aes-256-cbc"

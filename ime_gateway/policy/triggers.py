@@ -1,0 +1,81 @@
+"""What an insider asked for: control headers, Sensitivity and subject keywords (design 6.4).
+
+Read only from mail of an internal listener; on mail from outside the same words were removed or mean
+nothing (P5). Control headers and keywords are taken out before the mail goes on, Sensitivity stays.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ime_gateway.mail.headers import HeaderBlock, decode_words, make_field
+from ime_gateway.settings.site import SubjectKeywords
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The sender's wishes, and the headers without the words that expressed them."""
+
+    encrypt: bool
+    plain: bool
+    sign: bool
+    portal: bool
+    headers: HeaderBlock
+
+    @property
+    def unavailable(self) -> str:
+        """What this version cannot do, in words; empty when it can do everything asked for."""
+        if self.sign:
+            return "signing on request is not available in this version"
+        if self.portal:
+            return "the portal is not available in this version"
+        return ""
+
+
+def read_wishes(headers: HeaderBlock, keywords: SubjectKeywords) -> Wishes:
+    """Read and remove the words by which an insider steers the gateway.
+
+    A control header counts when its value is `yes` in any case (SEPPmail's add-in writes that).
+    Keywords are looked for in the decoded, unfolded subject in any case (RFC 2047).
+    """
+    sensitivity = _value(headers, "sensitivity")
+    subject_field = headers.first("subject")
+    subject = decode_words(subject_field.text) if subject_field is not None else ""
+    found = {
+        "encrypt": _said(headers, "x-smenc") or sensitivity in ("company-confidential", "company confidential"),
+        "plain": _said(headers, "x-smplain"),
+        "sign": _said(headers, "x-smsign"),
+        "portal": _said(headers, "x-smwebmail") or sensitivity == "private",
+    }
+    rest = subject
+    for wish in found:
+        rest, spoken = _take_out(rest, getattr(keywords, wish))
+        found[wish] = found[wish] or spoken
+    cleaned = headers.without(_WISH_HEADERS)
+    if rest != subject:
+        cleaned = cleaned.replace("Subject", make_field("Subject", rest))
+    return Wishes(**found, headers=cleaned)
+
+
+_WISH_HEADERS = frozenset({"x-smenc", "x-smsign", "x-smplain", "x-smwebmail"})
+
+
+def _said(headers: HeaderBlock, name: str) -> bool:
+    return any(field.text.strip().lower() == "yes" for field in headers.all(name))
+
+
+def _value(headers: HeaderBlock, name: str) -> str:
+    field = headers.first(name)
+    return field.text.strip().lower() if field is not None else ""
+
+
+def _take_out(subject: str, words: Iterable[str]) -> tuple[str, bool]:
+    """The subject without each of `words`, in any case, and whether one was there."""
+    spoken = False
+    for word in words:
+        at = subject.lower().find(word.lower())
+        while at >= 0:
+            spoken = True
+            before, after = subject[:at].rstrip(), subject[at + len(word) :].lstrip()
+            subject = f"{before} {after}".strip() if before and after else before or after
+            at = subject.lower().find(word.lower())
+    return subject, spoken

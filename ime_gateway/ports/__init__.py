@@ -1,0 +1,1 @@
+"""What the workshop needs from the outside, as protocols and frozen values."""

@@ -1,0 +1,180 @@
+"""What administrators read and change, as the admin desks ask for it; synchronous, for CLI and web.
+
+All changes of one use case happen inside one `transaction()`; leaving it without an error commits
+them, raises `generation` by one when live data changed, and writes the audit line. Nothing is half
+applied (contract of `apply`).
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.ports.directory import SiteView, TrustEntry
+from ime_gateway.ports.queue import Event, HeldEvidence, QueueLine
+from ime_gateway.settings.site import ManagedDomain, PartnerDomain, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateEntry:
+    """A certificate in the store."""
+
+    certificate: Certificate
+    addresses: tuple[str, ...]
+    """Address keys (`Address.key`) for which it may be chosen."""
+    has_private_key: bool
+    imported_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAccount:
+    """A person who may use the administrators' site."""
+
+    name: str
+    password_hash: str
+    """argon2id, encoded form."""
+    must_change: bool
+    """The password is the one-time password of `init`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One act of an administrator."""
+
+    at: float
+    actor: str
+    action: str
+    detail: str
+
+
+class RegistryTransaction(Protocol):
+    """Live data within one transaction. Domain names and patterns are as in `SiteView`."""
+
+    def view(self) -> SiteView:
+        """All small live data, this transaction's changes included."""
+        ...
+
+    def put_policy(self, policy: Policy) -> None:
+        """Replace the policy."""
+        ...
+
+    def put_managed_domain(self, domain: ManagedDomain, certificates: Sequence[Certificate]) -> None:
+        """Add or replace a managed domain and its `internal_certificates`."""
+        ...
+
+    def put_partner_domain(self, domain: PartnerDomain, certificates: Sequence[Certificate]) -> None:
+        """Add or replace a partner domain and its `smime_certificates`."""
+        ...
+
+    def delete_domain(self, name: str) -> bool:
+        """Remove a managed or partner domain; False when there is none."""
+        ...
+
+    def put_certificate(self, certificate: Certificate, addresses: Sequence[str], private_key: bytes | None) -> bool:
+        """Add a certificate for address keys, or add addresses or key to a known one.
+        `private_key`: PKCS#8 DER, sealed before it is written. False when nothing changed."""
+        ...
+
+    def delete_certificate(self, thumbprint: str) -> bool:
+        """Remove a certificate and its private key; False when there is none."""
+        ...
+
+    def certificates(
+        self, *, address: str = "", search: str = "", limit: int = 1000, offset: int = 0
+    ) -> list[CertificateEntry]:
+        """Certificates by address key, or by a part of address, subject or thumbprint."""
+        ...
+
+    def certificate(self, thumbprint: str) -> CertificateEntry | None:
+        """One certificate by its whole thumbprint or an unambiguous beginning of it."""
+        ...
+
+    def private_key(self, thumbprint: str) -> bytes | None:
+        """PKCS#8 DER, unsealed."""
+        ...
+
+    def put_root(self, certificate: Certificate) -> bool:
+        """Make a certificate a trust anchor; False when it is one."""
+        ...
+
+    def delete_root(self, thumbprint: str) -> bool:
+        """Remove a trust anchor."""
+        ...
+
+    def put_trust(self, entry: TrustEntry) -> bool:
+        """Set a line of the trust list; False when it was there unchanged."""
+        ...
+
+    def delete_trust(self, thumbprint: str) -> bool:
+        """Remove a line of the trust list."""
+        ...
+
+    def audit(self, actor: str, action: str, detail: str) -> None:
+        """Write an audit line; never with secrets."""
+        ...
+
+    def audit_lines(self, limit: int = 100) -> list[AuditLine]:
+        """The newest audit lines, newest first."""
+        ...
+
+
+class Registry(Protocol):
+    """The door of admin desks to the store. Every method may raise StoreUnavailable."""
+
+    def transaction(self, *, write: bool) -> AbstractContextManager[RegistryTransaction]:
+        """All reads and changes of one use case. `write=False` refuses changes."""
+        ...
+
+    def admin(self, name: str) -> AdminAccount | None:
+        """An account by its name."""
+        ...
+
+    def put_admin(self, account: AdminAccount) -> None:
+        """Add or replace an account."""
+        ...
+
+    def events(
+        self,
+        *,
+        id: str = "",  # noqa: A002 - the contract's word
+        message_id: str = "",
+        sender: str = "",
+        recipient: str = "",
+        limit: int = 1000,
+    ) -> list[Event]:
+        """Tracking events, oldest first; the newest `limit` of those that match all filters."""
+        ...
+
+    def queue_lines(self, *, id: str = "", limit: int = 1000, offset: int = 0) -> list[QueueLine]:  # noqa: A002
+        """Rows of the queue, oldest message first; all rows of one message with `id`."""
+        ...
+
+    def queue_counts(self) -> dict[str, int]:
+        """Rows by state."""
+        ...
+
+    def retry(self, ids: Sequence[str], actor: str) -> int:
+        """Make rows (by row or message id; empty: all deferred) due now; how many were."""
+        ...
+
+    def hold(self, ids: Sequence[str], actor: str) -> int:
+        """Keep rows from being delivered until released."""
+        ...
+
+    def release(self, ids: Sequence[str], actor: str) -> int:
+        """Let held rows go again."""
+        ...
+
+    def drop(self, ids: Sequence[str], actor: str, *, silent: bool) -> int:
+        """Mark rows to be dropped: the next worker (or the desk) settles them, with a DSN to the
+        sender unless `silent`; audited."""
+        ...
+
+    def held(self, limit: int = 100) -> list[HeldEvidence]:
+        """Evidence of messages that failed again and again, newest first."""
+        ...
+
+    def check_write(self) -> None:
+        """Write and roll back, to prove that the store writes; raises StoreUnavailable."""
+        ...

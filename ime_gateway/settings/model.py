@@ -1,0 +1,209 @@
+"""The static settings of `gateway.toml`: what is fixed while the process runs (design 6.2).
+
+Ports, limits and paths live here; domains, certificates and policy are live data (`site.py`). Every
+field is frozen and documented; an unknown key is an error, never ignored.
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Section(BaseModel):
+    """A table of a TOML file: immutable, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _host_and_port(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise ValueError("must be HOST:PORT, for example 127.0.0.1:8080")
+    return value
+
+
+def _route(value: str) -> str:
+    if value == "mx":
+        return value
+    if not value.startswith("smtp://"):
+        raise ValueError('must be "mx" or "smtp://HOST:PORT"')
+    rest = value.removeprefix("smtp://").rstrip("/")
+    if not rest or "/" in rest or "@" in rest:
+        raise ValueError('must be "mx" or "smtp://HOST:PORT"')
+    if ":" in rest.rpartition("]")[2]:
+        _host_and_port(rest)
+    return "smtp://" + rest
+
+
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
+Route = Annotated[str, AfterValidator(_route)]
+"""A next hop: `mx`, or `smtp://HOST[:PORT]` (port 25 when left out; IPv6 in brackets)."""
+
+
+class Store(Section):
+    """Where queue, keys and tracking live."""
+
+    url: str = "sqlite:///gateway.db"
+    """`sqlite:///FILE` on one machine, `postgresql+psycopg://USER@HOST/DB` for several nodes."""
+
+    @model_validator(mode="after")
+    def _known_engine(self) -> "Store":
+        if not self.url.startswith(("sqlite:///", "postgresql+psycopg://")):
+            raise ValueError("url must begin with sqlite:/// or postgresql+psycopg://")
+        return self
+
+
+class Secrets(Section):
+    """Where the key that seals all other secrets lives."""
+
+    master_key_file: Path = Path("master.key")
+    """32 random bytes, readable by the gateway's user only (mode 0600), kept outside the database."""
+
+
+class Smtp(Section):
+    """Limits that hold for every listener."""
+
+    hostname: str = Field(min_length=1, max_length=253)
+    """Our name in the greeting, in EHLO and in Received (RFC 5321 section 4.1.1.1)."""
+    max_message_bytes: int = Field(default=104_857_600, ge=1024)
+    """Largest message, bytes; announced as SIZE (RFC 1870)."""
+    workers: int = Field(default=2, ge=1, le=64)
+    """Processes that share the listeners and the store."""
+    memory_bytes: int = Field(default=1_073_741_824, ge=16_777_216)
+    """Message bytes that one worker holds in memory at a time; beyond: 452 4.3.1."""
+    decide_seconds: float = Field(default=10.0, gt=0, le=300)
+    """Budget for what must be asked of the network before deciding; beyond: 451 4.4.3."""
+    max_recipients: int = Field(default=1000, ge=500)
+    """Recipients of one message; beyond: 452 4.5.3 for the rest (RFC 5321 section 4.5.3.1.8)."""
+    max_connections: int = Field(default=500, ge=1)
+    """Open connections of one worker; beyond: 421 4.7.0."""
+    command_seconds: float = Field(default=300.0, gt=0)
+    """Longest wait for the next command (RFC 5321 section 4.5.3.2.7)."""
+    data_seconds: float = Field(default=180.0, gt=0)
+    """Longest wait for the next block of a message (RFC 5321 section 4.5.3.2.5)."""
+    message_seconds: float = Field(default=1800.0, gt=0)
+    """Longest time for one whole message, however slowly it trickles."""
+    max_errors: int = Field(default=20, ge=1)
+    """Wrong commands of one connection before it is closed with 421."""
+
+
+class Listener(Section):
+    """One address on which mail is taken."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")
+    """How logs, `explain` and healthz call it."""
+    role: Literal["internal", "internet"]
+    """`internal`: from our mail server, markers act. `internet`: from anybody, markers are removed."""
+    address: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(ge=0, le=65535)
+    """Port; 0 takes a free one, shown by healthz."""
+    allow: tuple[Network, ...] = ()
+    """Networks that may connect; others hear 554 5.7.1. Empty: nobody (internal), everybody (internet)."""
+    require_header: str = ""
+    """`Name: secret` that every message must carry; compared in constant time and removed."""
+    client_certificate_names: tuple[str, ...] = ()
+    """Names of which the client's TLS certificate must carry one."""
+    tenant_ids: tuple[str, ...] = ()
+    """Microsoft 365 tenants that may send (comes with Exchange Online support)."""
+    relay_senders: tuple[str, ...] = ()
+    """Envelope senders outside our domains that may send from inside: addresses or `@domain`."""
+    tls: Literal["off", "opportunistic", "mandatory"] = "off"
+    """STARTTLS (RFC 3207): not offered, offered, or demanded before MAIL."""
+    certificate: Path | None = None
+    """PEM file with the server certificate and its chain."""
+    key: Path | None = None
+    """PEM file with its private key."""
+    client_ca: Path | None = None
+    """PEM file of the CAs that may issue client certificates."""
+    bare_newlines: Literal["auto", "refuse", "normalise"] = "auto"
+    """Lone CR or LF in data; `auto` refuses from `internet` and normalises from `internal`."""
+    proxy_protocol: bool = False
+    """Expect a PROXY protocol header (v1 or v2) from a load balancer before the greeting."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Listener":
+        if self.tls != "off" and (self.certificate is None or self.key is None):
+            raise ValueError(f'tls = "{self.tls}" needs certificate and key')
+        if self.client_certificate_names and (self.tls == "off" or self.client_ca is None):
+            raise ValueError("client_certificate_names needs tls and client_ca")
+        if self.require_header:
+            name, colon, secret = self.require_header.partition(":")
+            if not colon or not name.strip() or not secret.strip():
+                raise ValueError('require_header must be "Name: secret"')
+        if self.tenant_ids:
+            raise ValueError("tenant_ids is not available in this version")
+        return self
+
+
+class Delivery(Section):
+    """How mail leaves."""
+
+    default_route: Route = "mx"
+    """Next hop for domains that have none of their own."""
+    retry_minutes: tuple[float, ...] = Field(default=(5, 30, 60), min_length=1)
+    """Minutes between attempts; the last repeats (RFC 5321 section 4.5.4.1)."""
+    give_up_hours: float = Field(default=120.0, gt=0)
+    """Age at which an undelivered message is reported to its sender."""
+    connections_per_hop: int = Field(default=20, ge=1, le=1000)
+    """Connections that one worker keeps to one next hop."""
+    connect_seconds: float = Field(default=30.0, gt=0)
+    """Longest wait for a connection."""
+    reply_seconds: float = Field(default=300.0, gt=0)
+    """Longest wait for a reply; after the final dot twice as long (RFC 5321 section 4.5.3.2.6)."""
+    idle_seconds: float = Field(default=30.0, gt=0)
+    """How long an unused connection is kept for reuse."""
+
+
+class Ime(Section):
+    """Internal mail encryption, version 1."""
+
+    v1_address: str = "ime@imepseudodomain.local"
+    """The pseudo recipient to which the Outlook add-in sends."""
+
+
+class Web(Section):
+    """The administrators' site and the recipients' portal."""
+
+    admin: HostAndPort = "127.0.0.1:8080"
+    """Where the administrators' site and healthz answer; port 0 takes a free one."""
+    portal: HostAndPort = "127.0.0.1:8081"
+    """Where the portal will answer (comes with the portal)."""
+    portal_url: str = ""
+    """How recipients reach the portal from outside."""
+
+
+class Metrics(Section):
+    """Prometheus metrics."""
+
+    address: HostAndPort | Literal[""] = "127.0.0.1:9464"
+    """Where metrics answer; empty switches them off."""
+
+
+class Settings(Section):
+    """All of `gateway.toml`."""
+
+    store: Store = Store()
+    secrets: Secrets = Secrets()
+    smtp: Smtp
+    listener: tuple[Listener, ...] = Field(min_length=1)
+    delivery: Delivery = Delivery()
+    ime: Ime = Ime()
+    web: Web = Web()
+    metrics: Metrics = Metrics()
+
+    @model_validator(mode="after")
+    def _listeners_differ(self) -> "Settings":
+        names = [listener.name for listener in self.listener]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"two listeners are called {sorted(twice)[0]!r}")
+        return self
+
+    def listener_named(self, name: str) -> Listener | None:
+        """The listener of that name, or None."""
+        return next((listener for listener in self.listener if listener.name == name), None)

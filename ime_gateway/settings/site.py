@@ -1,0 +1,207 @@
+"""The live data of `SITE.toml`: policy, domains, certificates and trust (design 6.3).
+
+The file is one way to write these objects, the web pages are another; the store keeps them, and
+`generation` in the store says when they changed. A key that the design names but this version
+cannot serve yet is an error here: nothing is silently ignored.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ime_gateway.settings.model import Route, Section
+
+CipherChoice = Literal["auto", "aes-256-gcm", "aes-256-cbc"]
+Protection = Literal["smime-personal", "smime-domain"]
+
+
+def _domain(value: str) -> str:
+    name = value.strip().rstrip(".").lower()
+    bare = name.removeprefix("*.")
+    try:
+        ascii_name = bare.encode("idna").decode("ascii") if not bare.isascii() else bare
+    except UnicodeError as error:
+        raise ValueError(f"{value!r} is no domain name") from error
+    if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", ascii_name):
+        raise ValueError(f"{value!r} is no domain name")
+    return name.removesuffix(bare) + ascii_name
+
+
+def _plain_domain(value: str) -> str:
+    if value.strip().startswith("*"):
+        raise ValueError("a managed domain cannot be a wildcard")
+    return _domain(value)
+
+
+DomainName = Annotated[str, AfterValidator(_plain_domain)]
+DomainPattern = Annotated[str, AfterValidator(_domain)]
+"""A domain, or `*.x` for every domain below x."""
+
+
+class SubjectKeywords(Section):
+    """Words in the subject by which a sender asks for something (internal listeners only)."""
+
+    encrypt: tuple[str, ...] = ("[confidential]",)
+    sign: tuple[str, ...] = ("[sign]",)
+    plain: tuple[str, ...] = ("[plain]",)
+    portal: tuple[str, ...] = ("[priv]",)
+
+
+class Policy(Section):
+    """What holds for the whole installation."""
+
+    subject_keywords: SubjectKeywords = SubjectKeywords()
+    on_unprotectable: Literal["refuse", "report"] = "refuse"
+    """One recipient cannot be protected: refuse the whole message, or serve and report the rest."""
+    content_cipher: CipherChoice = "auto"
+    """`auto`: AES-256-CBC unless every reader of an envelope is known to read GCM."""
+    hierarchy: tuple[Protection, ...] = ("smime-personal", "smime-domain")
+    """Methods in the order in which they are tried."""
+    result_tags: bool = True
+    """Tags such as [secure] in the subject of incoming mail that was decrypted or verified."""
+    sent_copy_without_key: Literal["refuse", "omit"] = "refuse"
+    """The sender of IME mail has no certificate: refuse, or send without a sent copy."""
+    calendar: Literal["encrypt", "pass", "refuse"] = "encrypt"
+    """Invitations in mail that must be protected; `pass` never beats a mandatory partner."""
+    reply_to_encrypted: Literal["must", "may"] = "may"
+    protect_subject: Literal["never", "on-request", "ime2", "always"] = "on-request"
+    additional_certificates: tuple[Path, ...] = ()
+    opportunistic_tls: bool = True
+    """Use STARTTLS to the next hop wherever it is offered (RFC 3207)."""
+    portal: Literal["on", "internal-only", "off"] = "off"
+
+    @model_validator(mode="after")
+    def _served_by_this_version(self) -> "Policy":
+        if self.reply_to_encrypted == "must":
+            raise ValueError('reply_to_encrypted = "must" is not available in this version')
+        if self.protect_subject in ("ime2", "always"):
+            raise ValueError(f'protect_subject = "{self.protect_subject}" is not available in this version')
+        if self.additional_certificates:
+            raise ValueError("additional_certificates is not available in this version")
+        if self.portal != "off":
+            raise ValueError(f'portal = "{self.portal}" is not available in this version')
+        if len(set(self.hierarchy)) != len(self.hierarchy):
+            raise ValueError("hierarchy names a method twice")
+        return self
+
+
+class ManagedDomain(Section):
+    """A domain of ours: its users are served."""
+
+    name: DomainName
+    deliver_to: Route
+    """Next hop for mail from outside (the ordinary connector of the mail server)."""
+    return_to: Route | Literal[""] = ""
+    """Next hop for mail from inside (the trusted connector); empty: `deliver_to`."""
+    internal_certificates: tuple[Path, ...] = ()
+    """Fallback for readers without a certificate of their own, who all hold this key."""
+    ime_address: str = ""
+    ime_key: str = ""
+    ime_signers: Literal["confirm", "directory", "registered", "first-use"] = "confirm"
+    domain_key: str = ""
+    domain_pgp_key: str = ""
+    exchange_address: str = ""
+    sign_outgoing: Literal["never", "on-request", "always"] = "never"
+
+    @model_validator(mode="after")
+    def _served_by_this_version(self) -> "ManagedDomain":
+        for key in ("ime_address", "ime_key", "domain_key", "domain_pgp_key", "exchange_address"):
+            if getattr(self, key):
+                raise ValueError(f"{key} is not available in this version")
+        if self.ime_signers != "confirm" or self.sign_outgoing != "never":
+            key = "sign_outgoing" if self.sign_outgoing != "never" else "ime_signers"
+            raise ValueError(f'{key} = "{getattr(self, key)}" is not available in this version')
+        return self
+
+
+class PartnerDomain(Section):
+    """A domain outside with which encryption was agreed."""
+
+    name: DomainPattern
+    encryption: Literal["mandatory", "on-request", "opportunistic", "never"] = "opportunistic"
+    """Must all mail, marked mail, or mail whenever possible be encrypted; or nothing ever."""
+    smime_certificates: tuple[Path, ...] = ()
+    """The partner's domain certificates; each is used only when valid or allowed by `[[trust]]`."""
+    pgp_keys: tuple[Path, ...] = ()
+    tls_profile: str = ""
+    route: Route = "mx"
+    """Next hop of this partner; `mx` follows `[delivery] default_route`."""
+    rollover: Literal["approve", "automatic"] = "approve"
+
+    @model_validator(mode="after")
+    def _served_by_this_version(self) -> "PartnerDomain":
+        if self.pgp_keys:
+            raise ValueError("pgp_keys is not available in this version")
+        if self.tls_profile:
+            raise ValueError("tls_profile is not available in this version")
+        if self.rollover != "approve":
+            raise ValueError('rollover = "automatic" is not available in this version')
+        return self
+
+
+class CertificateFile(Section):
+    """Certificates, with or without private keys, of people."""
+
+    file: Path
+    """PEM, DER, PKCS#7 or PKCS#12."""
+    password: str = ""
+    password_file: Path | None = None
+    password_env: str = ""
+    """The password of a PKCS#12 file, from one of three places."""
+    addresses: tuple[str, ...] = ()
+    """Whose it is; empty: the addresses in the certificate."""
+
+
+class Root(Section):
+    """A trust anchor: certificates that lead to it are valid."""
+
+    file: Path
+
+
+class Trust(Section):
+    """An entry of the certificate trust list (CTL); deny beats everything."""
+
+    thumbprint: str = ""
+    """`sha256:` and 64 hexadecimal digits of the certificate's DER."""
+    file: Path | None = None
+    """Or the certificate itself."""
+    verdict: Literal["allow", "deny"]
+    allow_expired: bool = False
+    note: str = ""
+    """Who verified it, how and when."""
+
+    @model_validator(mode="after")
+    def _one_certificate(self) -> "Trust":
+        if bool(self.thumbprint) == (self.file is not None):
+            raise ValueError("give either thumbprint or file")
+        if self.thumbprint and not re.fullmatch(r"sha256:[0-9a-f]{64}", self.thumbprint):
+            raise ValueError("thumbprint must be sha256: and 64 hexadecimal digits, lower case")
+        if self.allow_expired and self.verdict == "deny":
+            raise ValueError("allow_expired makes no sense with deny")
+        return self
+
+
+class Site(Section):
+    """All of SITE.toml."""
+
+    policy: Policy = Policy()
+    managed_domain: tuple[ManagedDomain, ...] = Field(default=())
+    partner_domain: tuple[PartnerDomain, ...] = Field(default=())
+    certificate: tuple[CertificateFile, ...] = Field(default=())
+    root: tuple[Root, ...] = Field(default=())
+    trust: tuple[Trust, ...] = Field(default=())
+    pgp_key: tuple[dict[str, object], ...] = ()
+    tls_profile: tuple[dict[str, object], ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Site":
+        for key in ("pgp_key", "tls_profile"):
+            if getattr(self, key):
+                raise ValueError(f"[[{key}]] is not available in this version")
+        names = [domain.name for domain in self.managed_domain] + [domain.name for domain in self.partner_domain]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"domain {sorted(twice)[0]!r} stands twice")
+        return self

@@ -1,0 +1,146 @@
+"""Make S/MIME encrypted mail: one ciphertext, and for every envelope a frame around it.
+
+A CMS object (RFC 5652 section 6.1, RFC 5083 section 2.1) is `prefix + ciphertext + suffix`. All
+lengths are known beforehand, so it is definite-length DER without the content ever being in memory
+as a whole, and recipients who must not know of each other (Bcc, P6) get frames of their own over the
+same stored ciphertext.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ime_gateway.certs import der
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.mail.base64_lines import encode_lines
+from ime_gateway.smime.content import (
+    GCM_TAG_BYTES,
+    Buffer,
+    CipherName,
+    ContentEncryptor,
+    ContentKey,
+    ciphertext_size,
+)
+from ime_gateway.smime.recipient_info import key_transport, names_key_identifier
+
+__all__ = [
+    "Buffer",
+    "CipherName",
+    "ContentEncryptor",
+    "ContentKey",
+    "Frame",
+    "ciphertext_size",
+    "encrypt_entity",
+    "frame",
+]
+
+_DATA = der.oid("1.2.840.113549.1.7.1")
+_ENVELOPED_DATA = der.oid("1.2.840.113549.1.7.3")
+_AUTH_ENVELOPED_DATA = der.oid("1.2.840.113549.1.9.16.1.23")
+_AES_256_CBC = der.oid("2.16.840.1.101.3.4.1.42")
+_AES_256_GCM = der.oid("2.16.840.1.101.3.4.1.46")
+_VERSION_0 = der.integer(0)
+_VERSION_2 = der.integer(2)
+_EXPLICIT_0 = 0xA0
+_IMPLICIT_0 = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands around the ciphertext for the recipients of one envelope."""
+
+    prefix: bytes = field(repr=False)
+    """Everything before the content octets of the ciphertext."""
+    suffix: bytes = field(repr=False)
+    """Everything behind them: the tag of GCM; empty for CBC."""
+
+
+def frame(
+    recipients: Sequence[Certificate],
+    key: ContentKey,
+    ciphertext_size: int,
+    tag: bytes,
+    *,
+    oaep: bool = False,
+    use_ski: bool = False,
+) -> Frame:
+    """The frame that opens a ciphertext of `ciphertext_size` bytes for `recipients`.
+
+    A certificate that is given twice is served once. Costs one RSA operation for each certificate.
+    Raises ValueError without recipients, UnreadableCertificate for a key that cannot encrypt.
+    """
+    authenticated = key.cipher == "aes-256-gcm"
+    if authenticated != (len(tag) == GCM_TAG_BYTES) or (tag and not authenticated):
+        raise ValueError(f"{key.cipher} does not go with a tag of {len(tag)} bytes")
+    suffix = der.octet_string(tag) if authenticated else b""
+    return Frame(_prefix(recipients, key, ciphertext_size, len(suffix), oaep, use_ski), suffix)
+
+
+def encrypt_entity(
+    chunks: Iterable[Buffer],
+    size: int,
+    recipients: Sequence[Certificate],
+    cipher: CipherName,
+    randomness: Callable[[int], bytes],
+    *,
+    oaep: bool = False,
+) -> Iterator[bytes]:
+    """Encrypt a MIME entity of `size` bytes; yields the base64 body of the S/MIME message.
+
+    Raises as `frame`, and ValueError when the chunks do not add up to `size`: what was yielded until
+    then is no message and must be thrown away.
+    """
+    key = ContentKey.generate(cipher, randomness)
+    return encode_lines(_object(chunks, size, recipients, key, oaep))
+
+
+def _object(
+    chunks: Iterable[Buffer], size: int, recipients: Sequence[Certificate], key: ContentKey, oaep: bool
+) -> Iterator[Buffer]:
+    encryptor = ContentEncryptor(key)
+    expected = ciphertext_size(key.cipher, size)
+    suffix_size = len(der.octet_string(bytes(GCM_TAG_BYTES))) if key.cipher == "aes-256-gcm" else 0
+    yield _prefix(recipients, key, expected, suffix_size, oaep, False)
+    written = 0
+    for piece in encryptor.chunks(chunks):
+        written += len(piece)
+        yield piece
+    if written != expected:
+        raise ValueError(f"the entity has not the {size} bytes that were announced")
+    if encryptor.tag:
+        yield der.octet_string(encryptor.tag)
+
+
+def _prefix(
+    recipients: Sequence[Certificate],
+    key: ContentKey,
+    ciphertext_size: int,
+    suffix_size: int,
+    oaep: bool,
+    use_ski: bool,
+) -> bytes:
+    """Lengths grow from the inside out: each header counts all that follows it."""
+    certificates = tuple(dict.fromkeys(recipients))
+    if not certificates:
+        raise ValueError("an envelope needs at least one recipient")
+    infos = der.set_of([key_transport(c, key.key, oaep=oaep, use_ski=use_ski) for c in certificates])
+    algorithm, content_type, version = _describe(key, certificates, use_ski)
+    ciphertext_header = der.header(_IMPLICIT_0, ciphertext_size)
+    content = _DATA + algorithm + ciphertext_header
+    content = der.header(der.SEQUENCE, len(content) + ciphertext_size) + content
+    envelope = version + infos + content
+    rest = ciphertext_size + suffix_size
+    envelope = der.header(der.SEQUENCE, len(envelope) + rest) + envelope
+    envelope = der.header(_EXPLICIT_0, len(envelope) + rest) + envelope
+    return der.header(der.SEQUENCE, len(content_type) + len(envelope) + rest) + content_type + envelope
+
+
+def _describe(key: ContentKey, certificates: Sequence[Certificate], use_ski: bool) -> tuple[bytes, bytes, bytes]:
+    """Content encryption algorithm, content type and version of the envelope."""
+    if key.cipher == "aes-256-gcm":
+        # The tag length stands explicit: its default is 12 (RFC 5084 section 3.2).
+        parameters = der.sequence(der.octet_string(key.nonce), der.integer(GCM_TAG_BYTES))
+        return der.sequence(_AES_256_GCM, parameters), _AUTH_ENVELOPED_DATA, _VERSION_0
+    # RFC 5652 section 6.1: version 0 only while every recipient is named by issuer and serial number.
+    named = any(names_key_identifier(certificate, use_ski) for certificate in certificates)
+    version = _VERSION_2 if named else _VERSION_0
+    return der.sequence(_AES_256_CBC, der.octet_string(key.nonce)), _ENVELOPED_DATA, version

@@ -1,0 +1,91 @@
+"""The store as one thing: open it, migrate it, close it.
+
+`open_store` is the only door. It does not create anything: a database that is missing is an error
+until `migrate` is asked to make one, because a new, empty database in place of the old one would
+look like a gateway that never accepted any mail.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ime_gateway.base.errors import ConfigurationError, StoreUnavailable
+from ime_gateway.ports.clock import Clock, Randomness
+from ime_gateway.store.connections import Connections, ForeignMasterKey
+from ime_gateway.store.directory_view import LiveDirectory
+from ime_gateway.store.group_commit import GroupCommit
+from ime_gateway.store.lease_writes import LEASE_SECONDS
+from ime_gateway.store.migrations.run import schema_is_current, upgrade
+from ime_gateway.store.queue_rows import DurableQueue
+from ime_gateway.store.recent import Recent
+from ime_gateway.store.registry import AdminRegistry
+from ime_gateway.store.sealed_secrets import SecretBox
+from ime_gateway.store.spool import SealedSpool
+
+_RECENT_BYTES = 67_108_864
+_READERS = 4
+_POSTGRESQL_WRITERS = 4
+
+
+class Store:
+    """Queue, spool, live data and administrators' view of one database."""
+
+    def __init__(
+        self, url: str, box: SecretBox, data_dir: Path, clock: Clock, lease_seconds: float = LEASE_SECONDS
+    ) -> None:
+        """Use `open_store`."""
+        self._box = box
+        self._connections = Connections(url, box.key_id)
+        writers = 1 if self._connections.path else _POSTGRESQL_WRITERS
+        self._commits = GroupCommit(self._connections, writers)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-reader")
+        recent = Recent(_RECENT_BYTES)
+        self.spool = SealedSpool(self._connections, box, data_dir / "spool", recent)
+        self.queue = DurableQueue(
+            self._connections, self._commits, self.spool, box, recent, self._readers, clock, lease_seconds
+        )
+        self.directory = LiveDirectory(self._connections, self._readers)
+        self.registry = AdminRegistry(self._connections, box, clock)
+
+    def migrate(self) -> None:
+        """Bring the schema to this version, making the database first if there is none."""
+        upgrade(self._connections, self._box.key_id)
+
+    def schema_is_current(self) -> bool:
+        """Whether the database has the schema of this version; StoreUnavailable when it cannot be read."""
+        return schema_is_current(self._connections)
+
+    def sweep(self) -> int:
+        """Remove files of bodies that a crash left without a message; how many. Call it at start."""
+        return self.spool.sweep()
+
+    def close(self) -> None:
+        """Finish what waits and close everything."""
+        self._commits.close()
+        self._readers.shutdown()
+        self.directory.close()
+        self._connections.close()
+
+
+def open_store(
+    url: str,
+    master_key: bytes,
+    data_dir: Path,
+    clock: Clock,
+    randomness: Randomness,
+    *,
+    lease_seconds: float = LEASE_SECONDS,
+) -> Store:
+    """Open the store at `url` (SQLite paths absolute); bodies too large for SQLite lie in `data_dir`/spool.
+
+    Raises ConfigurationError when the database belongs to another master key. A database that cannot
+    be reached now is no error here: every use raises StoreUnavailable until it is back.
+    """
+    store = Store(url, SecretBox(master_key, randomness), data_dir, clock, lease_seconds)
+    try:
+        store.schema_is_current()
+    except ForeignMasterKey as error:
+        store.close()
+        raise ConfigurationError(f"{error}; is master_key_file the right one?", error.evidence) from error
+    except StoreUnavailable:
+        return store
+    return store

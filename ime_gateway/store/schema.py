@@ -1,0 +1,249 @@
+"""The tables of the store, one schema on SQLite and PostgreSQL.
+
+What is promised to a peer (parcels, envelopes, bodies, queue_rows), what was decided (events), what
+administrators set (domains, certificates, trust) and what they did (audit). Times are seconds since
+1970 UTC. Columns called `sealed…` hold nothing that could be read without the master key.
+Migrations build the tables; a test compares them with this description.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s"})
+
+_SEQUENCE = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only in INTEGER PRIMARY KEY
+
+
+def _text(name: str, *, index: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=False, index=index)
+
+
+def _moment(name: str) -> Column[float]:
+    return Column(name, Double, nullable=False)
+
+
+meta = Table("meta", metadata, Column("name", Text, primary_key=True), _text("value"))
+"""`key_check`: which master key sealed this store."""
+
+parcels = Table(
+    "parcels",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("sender"),
+    _text("message_id"),
+    _text("origin"),
+    _moment("received_at"),
+    _text("ret"),
+    _text("envid"),
+    Column("smtputf8", Boolean, nullable=False),
+    Column("sealed_return_headers", LargeBinary, nullable=False),
+)
+"""One accepted message."""
+
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    _text("place"),
+    Column("sealed_key", LargeBinary, nullable=False),
+    Column("sealed_content", LargeBinary),
+)
+"""A sealed body. `place`: `row` (sealed_content), `chunks` (body_chunks) or `file` (spool folder)."""
+
+body_chunks = Table(
+    "body_chunks",
+    metadata,
+    Column("body_id", Text, ForeignKey("bodies.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("sealed_content", LargeBinary, nullable=False),
+)
+"""Chunks of bodies that are too large for one row, where nodes share no disk."""
+
+envelopes = Table(
+    "envelopes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("body_id", Text, ForeignKey("bodies.id"), nullable=False, index=True),
+    Column("base64", Boolean, nullable=False),
+    Column("eight_bit", Boolean, nullable=False),
+    Column("wire_size", BigInteger, nullable=False),
+    Column("sealed_parts", LargeBinary, nullable=False),
+)
+"""How one group of recipients gets a body; head, prefix and suffix are sealed together."""
+
+queue_rows = Table(
+    "queue_rows",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("parcel_id", Text, ForeignKey("parcels.id"), nullable=False, index=True),
+    Column("envelope_id", Text, ForeignKey("envelopes.id"), nullable=False, index=True),
+    _text("recipient"),
+    _text("copy"),
+    _text("protection"),
+    _text("reason"),
+    _text("detail"),
+    _text("notify"),
+    _text("orcpt"),
+    _text("state"),
+    _text("wish"),
+    Column("due", Double),
+    _moment("next_attempt"),
+    Column("attempts", Integer, nullable=False),
+    _text("last_reply"),
+    Column("lease", Text),
+    Column("lease_owner", Text),
+    Index("ix_queue_rows_due", "due"),
+)
+"""One recipient of one copy that is still owed.
+
+`due`: when a worker may take the row: the next attempt, or the end of its lease while one sends;
+empty while held. So one index answers "what is due" however much mail is deferred.
+`wish`: what an administrator asked for: `hold`, `report` or `silent` (drop with or without DSN), or nothing.
+"""
+
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    _text("id", index=True),
+    _text("message_id", index=True),
+    _text("sender", index=True),
+    _text("recipient", index=True),
+    _text("copy"),
+    _text("event"),
+    _text("reason"),
+    _text("detail"),
+    _moment("at"),
+    _text("row_id"),
+)
+"""The tracking page, one line per thing that happened to a recipient."""
+
+failures = Table(
+    "failures",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("times", Integer, nullable=False),
+    _moment("first_at"),
+)
+"""How often the same message made us fail (design 6.5, fact 10)."""
+
+held_evidence = Table(
+    "held_evidence",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("digest", index=True),
+    _text("sender"),
+    _text("recipients"),
+    Column("sealed_headers", LargeBinary, nullable=False),
+    _text("cause"),
+    _moment("at"),
+    _text("parcel_rows"),
+)
+"""What is kept of a message that made us fail again and again; lists are JSON."""
+
+next_hop_sizes = Table(
+    "next_hop_sizes",
+    metadata,
+    Column("route", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+)
+"""SIZE as each next hop announced it last (RFC 1870)."""
+
+site = Table(
+    "site",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("generation", BigInteger, nullable=False),
+    _text("policy"),
+)
+"""One row: the count of changes to live data, and the policy as JSON."""
+
+domains = Table(
+    "domains",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("kind"),
+    _text("settings"),
+)
+"""`kind`: `managed` or `partner`; `settings`: JSON of the site file's model."""
+
+domain_certificates = Table(
+    "domain_certificates",
+    metadata,
+    Column("domain", Text, ForeignKey("domains.name", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("der", LargeBinary, nullable=False),
+)
+"""Certificates that stand for a whole domain, in the order of the site file."""
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("thumbprint", Text, primary_key=True),
+    _text("subject"),
+    Column("is_ca", Boolean, nullable=False, index=True),
+    Column("der", LargeBinary, nullable=False),
+    Column("sealed_private_key", LargeBinary),
+    _moment("imported_at"),
+)
+"""Imported certificates of people, and links of paths."""
+
+certificate_addresses = Table(
+    "certificate_addresses",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("thumbprint", Text, ForeignKey("certificates.thumbprint", ondelete="CASCADE"), primary_key=True, index=True),
+)
+"""Address keys for which a certificate may be chosen."""
+
+roots = Table(
+    "roots",
+    metadata,
+    Column("thumbprint", Text, primary_key=True),
+    Column("der", LargeBinary, nullable=False),
+)
+"""Trust anchors."""
+
+trust = Table(
+    "trust",
+    metadata,
+    Column("thumbprint", Text, primary_key=True),
+    _text("verdict"),
+    Column("allow_expired", Boolean, nullable=False),
+    _text("note"),
+)
+"""The certificate trust list."""
+
+admins = Table(
+    "admins",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("password_hash"),
+    Column("must_change", Boolean, nullable=False),
+)
+"""People who may use the administrators' site."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    _moment("at"),
+    _text("actor"),
+    _text("action"),
+    _text("detail"),
+    Column("chain", LargeBinary, nullable=False),
+)
+"""What administrators did. `chain` authenticates the line and everything before it, so that a line
+that was changed, removed or slipped in later shows."""

@@ -1,0 +1,101 @@
+"""Every folder beside this file is a test: one mail, what must happen to it, and why."""
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ime_gateway.base.outcome import Accepted, Refused
+from ime_gateway.settings.site import Policy
+from ime_gateway.smtp.replies import reply_for
+from tests.core import GOOD, Core, Delivered, close, make_core, person
+from tests.openssl import decrypt, readers
+
+CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/case.toml"))
+MARKER = "orchid-7431"
+"""Stands in the body of every mail; may never leave in clear when it must be protected."""
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Core]:
+    made = make_core(tmp_path_factory.mktemp("cases"))
+    yield made
+    close(made)
+
+
+def test_there_are_cases() -> None:
+    assert len(CASES) >= 30
+
+
+@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
+def test_case(folder: Path, core: Core) -> None:
+    case = tomllib.loads((folder / "case.toml").read_text(encoding="utf-8"))
+    assert (folder / "why.md").read_text(encoding="utf-8").strip()
+    core.configure(lambda live: live.put_policy(Policy.model_validate(case.get("policy", {}))))
+    send, expect = case["send"], case["expect"]
+    outcome, copies = core.send(
+        (folder / "in.eml").read_bytes(),
+        send["from"],
+        send["to"],
+        send.get("listener", "internal"),
+        notify=send.get("notify", ""),
+    )
+    if expect["decision"] == "refuse":
+        _check_refusal(outcome, copies, expect)
+        return
+    assert isinstance(outcome, Accepted), outcome
+    assert [(copy.recipient, copy.copy) for copy in copies] == [
+        (wanted["to"], wanted.get("copy", "recipient")) for wanted in expect["copy"]
+    ]
+    for wanted, copy in zip(expect["copy"], copies, strict=True):
+        _check_copy(wanted, copy, copies)
+    for forbidden in expect.get("nowhere", []):
+        for copy in copies:
+            assert forbidden.lower() not in copy.head.lower(), f"{forbidden} in the copy for {copy.recipient}"
+
+
+def _check_refusal(outcome: Any, copies: list[Delivered], expect: dict[str, Any]) -> None:
+    assert isinstance(outcome, Refused), outcome
+    assert copies == []
+    assert outcome.reason.value == expect["reason"], outcome
+    reply = reply_for(outcome)
+    assert reply.startswith(expect["reply"]), reply
+    assert outcome.message_id in reply
+    assert len(reply) <= 400 and reply.isascii()
+    for word in expect.get("says", []):
+        assert word in reply, reply
+
+
+def _check_copy(wanted: dict[str, Any], copy: Delivered, copies: list[Delivered]) -> None:
+    assert copy.protection == wanted["protection"]
+    if "reason" in wanted:
+        assert copy.reason == wanted["reason"]
+    assert copy.notify == wanted.get("notify", "")
+    shares = sorted(other.recipient for other in copies if other.envelope == copy.envelope)
+    assert shares == sorted(wanted.get("shares", [copy.recipient]))
+    for line in wanted.get("has", []):
+        assert f"{line}\r\n" in copy.unfolded, copy.head
+    for word in wanted.get("lacks", []):
+        assert word.lower() not in copy.head.lower(), copy.head
+    if copy.protection == "none":
+        for text in wanted.get("body", [MARKER]):
+            assert text.encode() in copy.wire
+        return
+    _check_encrypted(wanted, copy, shares)
+
+
+def _check_encrypted(wanted: dict[str, Any], copy: Delivered, shares: list[str]) -> None:
+    assert MARKER.encode() not in copy.wire
+    may_read = wanted.get("keys", shares)
+    printed = readers(copy.wire)
+    assert printed.count("d.ktri:") == len(may_read)
+    for address in may_read:
+        clear = decrypt(copy.wire, person(address))
+        assert clear is not None, f"{address} cannot read the copy for {copy.recipient}"
+        for text in wanted.get("body", [MARKER]):
+            assert text.encode() in clear
+    everybody = {f"{name}@acme.example" for name in GOOD}
+    for address in everybody - set(may_read):
+        assert decrypt(copy.wire, person(address)) is None, f"{address} reads the copy for {copy.recipient}"

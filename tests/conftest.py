@@ -1,0 +1,34 @@
+"""What every test may ask for: the shared conformance data, free ports, a clean environment."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the caller's shell never reach a test."""
+    for name in list(os.environ):
+        if name.startswith("IMEGW_") and name not in ("IMEGW_VECTORS", "IMEGW_TEST_POSTGRESQL"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """The folder of conformance data that others made; tests say so when it is absent."""
+    folder = Path(os.environ.get("IMEGW_VECTORS", REPOSITORY.parent / "shared" / "vectors"))
+    if not folder.is_dir():
+        pytest.skip(f"no conformance data at {folder}")
+    return folder
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,75 @@
+"""A mailbox in memory: the add-in's `MailboxBackend` for tests of every order and every kill.
+
+`connect()` gives another client of the same mailbox; `before_each` is called with the name of every
+operation, so that a test may let another client act in between, or end the client there.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from addin_sim.mailbox.interface import Folder, Item, StoredMail
+from addin_sim.raw_mail import RawMail, parse
+
+
+@dataclass
+class Stored:
+    data: bytes
+    flags: frozenset[str]
+
+
+@dataclass
+class Shared:
+    folders: dict[Folder, dict[int, Stored]] = field(default_factory=lambda: {folder: {} for folder in Folder})
+    next_uid: int = 1
+
+
+class MemoryMailbox:
+    def __init__(self, shared: Shared | None = None, before_each: Callable[[str], None] = lambda _: None) -> None:
+        self.shared = shared or Shared()
+        self.before_each = before_each
+
+    def connect(self, before_each: Callable[[str], None] = lambda _: None) -> "MemoryMailbox":
+        return MemoryMailbox(self.shared, before_each)
+
+    def put(self, folder: Folder, data: bytes, *flags: str) -> int:
+        uid = self.shared.next_uid
+        self.shared.next_uid += 1
+        self.shared.folders[folder][uid] = Stored(data, frozenset(flags))
+        return uid
+
+    def contents(self, folder: Folder) -> list[Stored]:
+        return list(self.shared.folders[folder].values())
+
+    def with_header(self, folder: Folder, name: str, value: str) -> list[Item]:
+        self.before_each("with_header")
+        return [item for item in self._items(folder) if value.lower() in item.header.value(name).lower()]
+
+    def with_keyword(self, folder: Folder, keyword: str) -> list[Item]:
+        self.before_each("with_keyword")
+        return [item for item in self._items(folder) if keyword in item.flags]
+
+    def read(self, folder: Folder, uid: int) -> StoredMail | None:
+        self.before_each("read")
+        stored = self.shared.folders[folder].get(uid)
+        return StoredMail(stored.data, "") if stored else None
+
+    def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> int:
+        self.before_each("append")
+        return self.put(Folder.SENT, data, *flags)
+
+    def delete(self, folder: Folder, uids: Sequence[int]) -> None:
+        for uid in uids:
+            self.before_each("delete")
+            self.shared.folders[folder].pop(uid, None)
+
+    def wait(self, seconds: float, stop: Callable[[], bool]) -> None:
+        self.before_each("wait")
+
+    def close(self) -> None:
+        self.before_each("close")
+
+    def _items(self, folder: Folder) -> list[Item]:
+        return [
+            Item(uid, RawMail(parse(stored.data).fields, b""), stored.flags)
+            for uid, stored in sorted(self.shared.folders[folder].items())
+        ]

@@ -1,0 +1,147 @@
+"""A gateway process for tests and benchmarks: `ime-gateway` as an administrator runs it, on free ports of loopback."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+COMMANDS = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Gateway:
+    """One installation in `folder`/gw and the process that serves it."""
+
+    def __init__(self, folder: Path, *, store: str = "") -> None:
+        self.folder = folder
+        self.config = folder / "gw" / "gateway.toml"
+        self.port = free_port()
+        self.internet_port = free_port()
+        self.web_port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        made = self.command("init", str(folder / "gw"), *(["--store", store] if store else []), config=False)
+        self.password = next(
+            line.split(":", 1)[1].strip() for line in made.splitlines() if line.lower().startswith("one-time password")
+        )
+
+    def configure(
+        self, *, next_hop: int, workers: int = 2, smtp: str = "", delivery: str = "", store: str = ""
+    ) -> None:
+        """Write gateway.toml: both listeners, everything without a route of its own leaves to `next_hop`."""
+        self.config.write_text(
+            f"""{store}
+[smtp]
+hostname = "gw.acme.example"
+workers = {workers}
+{smtp}
+[[listener]]
+name = "internal"
+role = "internal"
+port = {self.port}
+allow = ["127.0.0.0/8"]
+[[listener]]
+name = "internet"
+role = "internet"
+port = {self.internet_port}
+[delivery]
+default_route = "smtp://127.0.0.1:{next_hop}"
+{delivery}
+[web]
+admin = "127.0.0.1:{self.web_port}"
+portal = "127.0.0.1:0"
+[metrics]
+address = ""
+"""
+        )
+
+    def apply(self, site: str) -> str:
+        """Apply SITE.toml text; files in it are relative to `folder`."""
+        (self.folder / "site.toml").write_text(site)
+        return self.command("apply", str(self.folder / "site.toml"))
+
+    def command(self, *words: str, config: bool = True, check: bool = True) -> str:
+        """Standard output of `ime-gateway WORDS`; raises CalledProcessError on refusal when `check`."""
+        last = ["-c", str(self.config)] if config else []
+        done = subprocess.run(
+            [str(COMMANDS / "ime-gateway"), *words, *last], capture_output=True, text=True, check=False, timeout=120
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"ime-gateway {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def json(self, *words: str) -> Any:
+        """What a command says with --json."""
+        return json.loads(self.command(*words, "--json"))
+
+    def start(self) -> None:
+        """`serve` in a session of its own; returns when healthz says ok."""
+        with (self.folder / "serve.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(COMMANDS / "ime-gateway"), "serve", "-c", str(self.config)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 60
+        while self.health()[0] != 200:
+            assert self._process.poll() is None, f"serve ended:\n{self.log()}"
+            assert time.monotonic() < deadline, f"not healthy: {self.health()}\n{self.log()}"
+            time.sleep(0.05)
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """healthz: HTTP status and report; (0, {}) when nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.web_port}/healthz", timeout=5) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+        except (OSError, ValueError):
+            return 0, {}
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL for the supervisor and everything it started, at once."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self, seconds: float = 30.0) -> int:
+        """SIGTERM; the exit status."""
+        if self._process is None or self._process.poll() is not None:
+            return 0 if self._process is None else int(self._process.returncode)
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"serve did not stop:\n{self.log()}") from None
+
+    def wait_until_empty(self, seconds: float = 60.0) -> None:
+        """Until the queue holds nothing."""
+        deadline = time.monotonic() + seconds
+        while lines := self.json("queue", "list"):
+            assert time.monotonic() < deadline, f"still queued: {lines[:3]}\n{self.log()}"
+            time.sleep(0.2)
+
+    def log(self, size: int = 6000) -> str:
+        """The end of the log."""
+        return (self.folder / "serve.log").read_text(errors="replace")[-size:]

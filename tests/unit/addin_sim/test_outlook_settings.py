@@ -1,0 +1,89 @@
+"""The settings file: strict, and every error names file, line and key."""
+
+from pathlib import Path
+
+import pytest
+
+from addin_sim.outlook_settings import SettingsError, load
+
+MINIMUM = """
+[account]
+address = "alice@acme.example"
+
+[submission]
+host = "127.0.0.1"
+"""
+SAMPLE = Path(__file__).resolve().parents[3] / "config" / "outlook-settings.toml"
+
+
+def load_text(tmp_path: Path, text: str) -> object:
+    path = tmp_path / "outlook-settings.toml"
+    path.write_text(text)
+    return load(path)
+
+
+def test_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(MINIMUM)
+    settings = load(path)
+    assert settings.submission.port == 587
+    assert settings.registry.InternalRecipient == "ime@imepseudodomain.local"
+    assert settings.registry.ime_version == 1
+    assert settings.mailbox is None
+
+
+@pytest.mark.parametrize(
+    ("recipient", "version"),
+    [("IME@ImePseudoDomain.local", 1), ("domain-confidentiality-authority@ime.acme.example", 2)],
+)
+def test_the_internal_recipient_decides_the_version(tmp_path: Path, recipient: str, version: int) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(MINIMUM + f'[registry]\nInternalRecipient = "{recipient}"\n')
+    assert load(path).registry.ime_version == version
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[account]\naddress = 'a@b.example'\n", ["submission", "missing"]),
+        (MINIMUM + "prot = 25\n", [":7:", "submission.prot", "not a known key"]),
+        (MINIMUM + "port = 70000\n", [":7:", "submission.port", "65535"]),
+        (MINIMUM + "password_env = 'NO_SUCH_VARIABLE'\n", [":5:", "NO_SUCH_VARIABLE"]),
+        (MINIMUM + "password = 'x'\npassword_env = 'PATH'\n", [":5:", "either"]),
+        (MINIMUM + "[registry]\nInternalRecipient = 'nobody'\n", [":8:", "registry.InternalRecipient", "address"]),
+        (MINIMUM + "[mailbox]\nhost = 'x'\n", [":7:", "mailbox.user", "missing"]),
+        (MINIMUM + "[mailbox]\nhost = 'x'\nuser='u'\ntls = 'maybe'\n", [":10:", "mailbox.tls", "starttls"]),
+        (MINIMUM + "[colours]\n", [":7:", "colours", "not a known key"]),
+        ("[account\n", ["line 1"]),
+    ],
+)
+def test_errors_name_line_and_key(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_text(tmp_path, text)
+    assert "outlook-settings.toml" in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load(tmp_path / "none.toml")
+
+
+def test_passwords_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALICE_PASSWORD", "hunter2")
+    path = tmp_path / "s.toml"
+    path.write_text(MINIMUM + "user = 'alice'\npassword_env = 'ALICE_PASSWORD'\nca_file = 'ca.pem'\n")
+    settings = load(path)
+    assert settings.submission.secret == "hunter2"
+    assert settings.submission.ca_file == tmp_path / "ca.pem"
+
+
+def test_the_annotated_sample_is_valid_and_names_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(SAMPLE)
+    assert settings.registry.ime_version == 1
+    text = SAMPLE.read_text()
+    for section in ("account", "submission", "registry", "mailbox"):
+        model = getattr(settings, section)
+        for name in type(model).model_fields:
+            assert f"{name} =" in text, f"{section}.{name} is not in the sample"

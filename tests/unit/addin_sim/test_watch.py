@@ -1,0 +1,74 @@
+"""Watching goes on after a lost connection, and waits no longer than needed."""
+
+from addin_sim.ime1 import MARKER
+from addin_sim.mailbox.interface import Folder, MailboxError
+from addin_sim.sent_items import SyncReport
+from addin_sim.watch import watch
+from tests.doubles.memory_mailbox import MemoryMailbox
+from tests.unit.addin_sim.test_sent_items import ALICE, assert_settled, encrypted_copy, original
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.reports: list[SyncReport] = []
+        self.failures: list[str] = []
+
+    def passed(self, report: SyncReport) -> None:
+        self.reports.append(report)
+
+    def failed(self, sentence: str) -> None:
+        self.failures.append(sentence)
+
+
+class Scripted(MemoryMailbox):
+    """Lets a test act while the client waits; records how long it would have waited."""
+
+    def __init__(self, script: list[object]) -> None:
+        super().__init__()
+        self.script = script
+        self.waited: list[float] = []
+
+    def wait(self, seconds: float, stop: object) -> None:
+        self.waited.append(seconds)
+        step = self.script.pop(0)
+        if callable(step):
+            step()
+
+
+def test_a_lost_connection_is_built_anew() -> None:
+    def lose() -> None:
+        raise MailboxError("gone")
+
+    mailbox = Scripted([])
+    arrive = lambda: mailbox.put(Folder.INBOX, encrypted_copy())  # noqa: E731
+    mailbox.script = [lose, arrive, None]
+    mailbox.put(Folder.SENT, original(), MARKER)
+    heard = Heard()
+    connections = iter([None, mailbox, mailbox])
+
+    def connect() -> MemoryMailbox:
+        connection = next(connections)
+        if connection is None:
+            raise MailboxError("not there yet")
+        return connection
+
+    slept: list[float] = []
+    watch(connect, ALICE, heard, stop=lambda: not mailbox.script, sleep=slept.append)
+    assert heard.failures == ["not there yet", "gone"]
+    assert len(slept) == 2
+    assert [report.filed for report in heard.reports] == [1]
+    assert_settled(mailbox, encrypted_copy())
+
+
+def test_a_copy_that_waits_for_its_original_is_looked_at_again_soon_then_ever_more_rarely() -> None:
+    mailbox = Scripted([None] * 12)
+    mailbox.put(Folder.INBOX, encrypted_copy())
+    watch(lambda: mailbox, ALICE, Heard(), stop=lambda: not mailbox.script, sleep=lambda _: None, longest_seconds=60)
+    assert mailbox.waited[:3] == [1, 2, 4]
+    assert mailbox.waited[-1] == 60
+
+
+def test_without_anything_to_wait_for_the_inbox_alone_wakes() -> None:
+    mailbox = Scripted([None, None])
+    watch(lambda: mailbox, ALICE, Heard(), stop=lambda: not mailbox.script, sleep=lambda _: None, longest_seconds=60)
+    assert mailbox.waited == [60, 60]

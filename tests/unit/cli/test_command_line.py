@@ -1,0 +1,162 @@
+"""What holds for every command: where -c may stand, exit statuses, sentences instead of tracebacks."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from ime_gateway.app.cli.main import build
+from ime_gateway.app.cli.show import as_table, safe
+
+PROGRAM = [sys.executable, "-c", "from ime_gateway.app.cli.main import run; run()"]
+COMMANDS = {
+    "init", "check", "apply", "export", "serve", "explain", "track", "doctor",
+    "queue list", "queue show", "queue retry", "queue drop", "queue hold", "queue release",
+    "cert list", "cert show", "cert import", "cert delete",
+    "trust list", "trust allow", "trust deny", "trust remove",
+    "domain list", "domain show", "domain remove",
+}  # fmt: skip
+
+
+def leaves() -> dict[str, typer.core.TyperCommand]:
+    found = {}
+
+    def walk(command, words: tuple[str, ...]) -> None:
+        if hasattr(command, "commands"):
+            for name, inner in command.commands.items():
+                walk(inner, (*words, name))
+        else:
+            found[" ".join(words)] = command
+
+    walk(typer.main.get_command(build()), ())
+    return found
+
+
+def test_the_commands_of_the_design() -> None:
+    assert set(leaves()) == COMMANDS
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_options_of_the_design(name: str) -> None:
+    command = leaves()[name]
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert ({"-c", "--config"} <= options) == (name != "init")
+    assert ("--json" in options) == (name.split()[-1] in ("list", "show", "explain", "track", "check", "doctor"))
+    assert command.help and all(getattr(p, "help", None) or p.param_type_name == "argument" or p.name == "password_file"
+                                for p in command.params), name  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["before", "after", "both", "environment", "here"])
+def test_where_the_configuration_is_named(cli, config: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    match place:
+        case "before":
+            result = cli("-c", config, "domain", "list", "--json")
+        case "after":
+            result = cli("domain", "list", "--json", "--config", config)
+        case "both":
+            result = cli("-c", "nowhere.toml", "domain", "list", "-c", config, "--json")
+        case "environment":
+            monkeypatch.setenv("IMEGW_CONFIG", str(config))
+            result = cli("domain", "list", "--json")
+        case _:
+            monkeypatch.chdir(config.parent)
+            result = cli("domain", "list", "--json")
+    assert (result.status, result.json, result.err) == (0, [], "")
+
+
+def test_the_option_beats_the_environment(cli, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMEGW_CONFIG", "nowhere.toml")
+    assert cli("-c", config, "domain", "list").status == 0
+    assert "nowhere.toml: cannot be read" in cli("domain", "list").err
+
+
+def test_no_configuration(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = cli("queue", "list")
+    assert result.status == 1
+    assert "-c FILE" in result.err and "ime-gateway init" in result.err and result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("frobnicate",),
+        ("queue", "frobnicate"),
+        ("check", "--frobnicate"),
+        ("apply",),
+        ("explain", "x.eml", "--listener", "internal", "--from", "a@b.example"),
+        ("serve", "--workers", "0"),
+        ("serve", "--workers", "many"),
+        ("queue", "drop"),
+        ("queue", "hold"),
+        ("init",),
+    ],
+)
+def test_wrong_usage(cli, arguments: tuple[str, ...]) -> None:
+    result = cli(*arguments)
+    assert result.status == 2 and result.out == "" and "Usage" in result.err
+
+
+def test_a_wrong_configuration_stops_every_command(cli, config: Path, site: Path) -> None:
+    config.write_text(config.read_text().replace("port = 0", "prot = 0", 1))
+    mail = config.parent / "x.eml"
+    mail.write_bytes(b"Subject: x\n\n")
+    explain = ("explain", mail, "--listener", "internal", "--from", "a@b.example", "--to", "c@d.example")
+    commands = [
+        ("apply", site),
+        ("export",),
+        ("queue", "list"),
+        ("track",),
+        ("cert", "list"),
+        ("trust", "list"),
+        ("domain", "list"),
+        ("doctor",),
+        explain,
+        ("serve",),
+    ]
+    for command in commands:
+        result = cli(*command, "-c", config)
+        assert result.status == 1 and "prot: unknown key" in result.err and "line " in result.err, command
+        assert "Traceback" not in result.err
+
+
+def test_unexpected_errors_have_words_and_a_file(tmp_path: Path) -> None:
+    broken = (
+        "import ime_gateway.app.cli.check as c\ndef f(*_): raise ZeroDivisionError('inner words')\nc.preflight = f\n"
+    )
+    program = broken + "from ime_gateway.app.cli.main import run\nrun(['-c', 'x', 'check'])\n"
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr and ended.stderr.count("\n") == 1 and "ZeroDivisionError" in ended.stderr
+    (details,) = tmp_path.glob("ime-gateway-error-*.txt")
+    assert str(details) in ended.stderr
+    assert "inner words" in details.read_text() and stat.S_IMODE(details.stat().st_mode) == 0o600
+
+
+def test_the_program_itself(config: Path) -> None:
+    ended = subprocess.run([*PROGRAM, "cert", "list", "--json", "-c", config], capture_output=True, text=True)
+    assert (ended.returncode, json.loads(ended.stdout), ended.stderr) == (0, [], "")
+    refused = subprocess.run([*PROGRAM, "cert", "show", "0123456789ab", "-c", config], capture_output=True, text=True)
+    assert refused.returncode == 1 and refused.stderr.startswith("ime-gateway: ") and refused.stdout == ""
+    version = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True)
+    assert version.returncode == 0 and version.stdout.startswith("ime-gateway 0.")
+
+
+def test_strangers_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\x1b[2Jb\x07\r\u202ec [bold]d[/bold]\x9b"
+    as_table(("x",), [(hostile,)], empty="")
+    out = capsys.readouterr().out
+    assert not set("\x1b\x07\r\u202e\x9b") & set(out)
+    assert "[bold]d[/bold]" in out
+    assert safe("plain ünï") == "plain ünï"
+
+
+def test_a_row_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    as_table(("x", "y"), [("a" * 300, "b" * 300)], empty="")
+    assert f"{'a' * 300}   {'b' * 300}" in capsys.readouterr().out

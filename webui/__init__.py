@@ -1,0 +1,1 @@
+"""The gateway's web sites: the administrators' now, the recipients' portal later."""

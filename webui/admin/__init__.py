@@ -1,0 +1,1 @@
+"""The administrators' site, one `*_pages.py` per room."""

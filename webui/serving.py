@@ -1,0 +1,31 @@
+"""The web server of the site: waitress, which is made for production and needs no other in front.
+
+It names neither itself nor its version, and gives slow or endless requests a bound.
+"""
+
+import socket
+from typing import Any
+
+from flask import Flask
+from waitress.server import create_server
+
+_LARGEST_REQUEST = 128 * 1024
+
+
+def open_server(app: Flask, listening: socket.socket) -> Any:
+    """The server on a bound socket; `run()` serves until `close()`.
+
+    The pages' sessions and counters live in this process: serve the site from one process only.
+    """
+    return create_server(
+        app,
+        sockets=[listening],
+        ident=None,
+        threads=4,
+        channel_timeout=60,
+        connection_limit=200,
+        max_request_body_size=_LARGEST_REQUEST,
+        max_request_header_size=32 * 1024,
+        expose_tracebacks=False,
+        clear_untrusted_proxy_headers=True,
+    )
