@@ -38,7 +38,7 @@ class Sink:
         self.port = free_port()
         self._out = (folder / "sink.out").open("wb+")
         self._process = subprocess.Popen(
-            ["smtp-sink", "-c", "-u", "nobody" if os.getuid() == 0 else str(os.getlogin()), f"127.0.0.1:{self.port}", "1000"],
+            ["smtp-sink", "-c", *_as_nobody(), f"127.0.0.1:{self.port}", "1000"],
             stdout=self._out, stderr=subprocess.STDOUT,
         )  # fmt: skip
         wait_for_port(self.port)
@@ -62,6 +62,11 @@ class Sink:
         """End it."""
         stop(self._process)
         self._out.close()
+
+
+def _as_nobody() -> list[str]:
+    """smtp-sink refuses to run as root."""
+    return ["-u", "nobody"] if os.getuid() == 0 else []
 
 
 def stop(process: subprocess.Popen[bytes], seconds: float = 20.0) -> None:
@@ -121,8 +126,4 @@ def gateway(folder: Path, site: str, sink: int, workers: int = 2, smtp: str = ""
 def worker_pids(ours: Gateway) -> list[int]:
     """The processes that take mail: the children that inherited the listening socket and serve it."""
     children = psutil.Process(ours.pid).children()
-    return [
-        child.pid
-        for child in children
-        if "worker" in "".join(child.cmdline()) or "spawn_main" in "".join(child.cmdline())
-    ]
+    return [child.pid for child in children if any("spawn_main" in word for word in child.cmdline())]

@@ -28,8 +28,8 @@ from ime_gateway.app.parent_death import die_with_parent
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import StoreUnavailable
 from webui.application import create_app
+from webui.serving import open_server
 
-_THREADS = 8
 _SILENT_SECONDS = 15.0
 """A worker whose event loop gave no sign for so long is taken for stuck."""
 
@@ -57,19 +57,16 @@ def run_web(
         pages = create_app(desks, health, behind_tls=False, secret_key=secret)
         if metrics is not None:
             answering = metrics_app(board, installation.store.registry.queue_counts)
-            threading.Thread(target=_serve, args=(answering, metrics, 1), daemon=True).start()
-        _serve(pages, site, _THREADS)
+            threading.Thread(target=_serve_metrics, args=(answering, metrics), daemon=True).start()
+        open_server(pages, site).run()
 
 
 def _stop(_number: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-def _serve(application: Any, listening: socket.socket, threads: int) -> None:
-    server = waitress.create_server(
-        application, sockets=[listening], threads=threads, ident=None, clear_untrusted_proxy_headers=True
-    )
-    server.run()
+def _serve_metrics(application: Any, listening: socket.socket) -> None:
+    waitress.create_server(application, sockets=[listening], threads=1, ident=None).run()
 
 
 class Health:

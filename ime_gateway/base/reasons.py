@@ -79,7 +79,9 @@ _SENTENCES: dict[Reason, str] = {
     Reason.FROM_MISMATCH: "The envelope sender is neither in From nor in Sender.",
     Reason.FROM_AMBIGUOUS: "The message has no From, several, or one that programs read differently.",
     Reason.NO_SENDER_CERTIFICATE: "The sender has no usable certificate of their own.",
-    Reason.IME_NO_RECIPIENTS: "The message names no recipients; a system between Outlook and here may remove X-headers.",
+    Reason.IME_NO_RECIPIENTS: (
+        "The message names no recipients; a system between Outlook and here may remove X-headers."
+    ),
     Reason.IME_MALFORMED: "The list of recipients, or the container, cannot be read safely.",
     Reason.IME_UNSIGNED: "The container is not signed.",
     Reason.IME_BAD_SIGNATURE: "The signature of the container is not valid.",

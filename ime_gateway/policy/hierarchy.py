@@ -38,10 +38,12 @@ def choose(recipient: RecipientFacts, hierarchy: tuple[str, ...]) -> Choice:
     Candidates come best first. When none is usable, the reason of the first unusable candidate
     speaks, because it names what can be mended; without any candidate it is `no-certificate`.
     """
-    not_taken: list[NotTaken] = []
+    not_taken = [
+        NotTaken(method, Reason.METHOD_DISABLED, "not in [policy] hierarchy")
+        for method in _CANDIDATES
+        if method not in hierarchy
+    ]
     taken: tuple[Method, Candidate] | None = None
-    for disabled in _CANDIDATES.keys() - set(hierarchy):
-        not_taken.append(NotTaken(disabled, Reason.METHOD_DISABLED, "not in [policy] hierarchy"))
     for name in hierarchy:
         method = _method(name)
         candidates = _CANDIDATES[method](recipient)
