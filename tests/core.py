@@ -92,7 +92,9 @@ class Core:
     receiver: Receiver = field(init=False)
 
     def __post_init__(self) -> None:
-        self.receiver = build_receiver(self.installation, self.relay, _Kept(self.leased), "test", self.store.queue)
+        self.receiver = build_receiver(
+            self.installation, self.relay, _Kept(self.leased), "test", self.store.queue, secrets.token_bytes
+        )
 
     @property
     def store(self) -> Any:
@@ -113,6 +115,7 @@ class Core:
         submission = self.submission(data, sender, recipients, listener, **session)
 
         async def go() -> tuple[Any, list[Delivered]]:
+            await self.receiver.may_mail(submission.session, submission.sender)
             outcome = await self.receiver.receive(submission)
             rows, self.leased[:] = list(self.leased), []
             return outcome, [await self._delivered(row) for row in rows]

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import secrets
 
 from ime_gateway.app.installation import Installation
 from ime_gateway.app.system_clock import SystemClock
@@ -13,6 +12,7 @@ from ime_gateway.pipeline.gather_facts import FactGatherer
 from ime_gateway.pipeline.planning import Planner
 from ime_gateway.pipeline.protect import Protector
 from ime_gateway.pipeline.receive import Handover, Receiver
+from ime_gateway.ports.clock import Randomness
 from ime_gateway.ports.queue import Queue
 from ime_gateway.ports.relay import Relay
 from ime_gateway.settings.model import Settings
@@ -35,12 +35,14 @@ def build_planner(installation: Installation) -> Planner:
     )
 
 
-def build_relay(settings: Settings) -> OutboundRelay:
+def build_relay(settings: Settings, randomness: Randomness) -> OutboundRelay:
     """The way to next hops of one worker; made inside its event loop."""
-    return OutboundRelay(settings.smtp.hostname, settings.delivery, DnsExchangers(), secrets.token_bytes)
+    return OutboundRelay(settings.smtp.hostname, settings.delivery, DnsExchangers(), randomness)
 
 
-def build_deliverer(installation: Installation, queue: Queue, relay: Relay, owner: str) -> Deliverer:
+def build_deliverer(
+    installation: Installation, queue: Queue, relay: Relay, owner: str, randomness: Randomness
+) -> Deliverer:
     """The queue worker of one worker process; made inside its event loop."""
     store = installation.store
     return Deliverer(
@@ -49,25 +51,30 @@ def build_deliverer(installation: Installation, queue: Queue, relay: Relay, owne
         relay,
         store.directory,
         SystemClock(),
-        secrets.token_bytes,
+        randomness,
         installation.settings,
         owner,
     )
 
 
-def build_receiver(installation: Installation, relay: Relay, handover: Handover, owner: str, queue: Queue) -> Receiver:
+def build_receiver(
+    installation: Installation,
+    relay: Relay,
+    handover: Handover,
+    owner: str,
+    queue: Queue,
+    randomness: Randomness,
+) -> Receiver:
     """The gateway behind the SMTP door of one worker."""
     store, settings = installation.store, installation.settings
     return Receiver(
         planner=build_planner(installation),
-        protector=Protector(
-            store.spool, secrets.token_bytes, settings.smtp.hostname, trace_key(installation.master_key)
-        ),
+        protector=Protector(store.spool, randomness, settings.smtp.hostname, trace_key(installation.master_key)),
         directory=store.directory,
         queue=queue,
         relay=relay,
         clock=SystemClock(),
-        randomness=secrets.token_bytes,
+        randomness=randomness,
         owner=owner,
         handover=handover,
     )

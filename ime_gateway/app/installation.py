@@ -5,12 +5,12 @@ same files by the same rules.
 """
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ime_gateway.app.entropy import PooledRandomness
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import ConfigurationError
 from ime_gateway.settings.load import load_settings
@@ -68,4 +68,4 @@ def open_installation(config: Path) -> Iterator[Installation]:
 def open_installed_store(settings: Settings, master_key: bytes, config: Path) -> Store:
     """The store that `settings` name; spooled bodies lie beside `gateway.toml`. Raises ConfigurationError."""
     folder = config.absolute().parent
-    return open_store(settings.store.url, master_key, folder, SystemClock(), secrets.token_bytes)
+    return open_store(settings.store.url, master_key, folder, SystemClock(), PooledRandomness())

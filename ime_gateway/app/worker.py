@@ -18,6 +18,7 @@ import uvloop
 
 from ime_gateway.app.assemble import build_deliverer, build_receiver, build_relay
 from ime_gateway.app.board import Board, WorkerState
+from ime_gateway.app.entropy import PooledRandomness
 from ime_gateway.app.installation import Installation, open_installation
 from ime_gateway.app.logs import configure_logs
 from ime_gateway.app.metering import MeteredQueue, MeteredReception
@@ -83,9 +84,10 @@ class _Worker:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         settings, store = self._installation.settings, self._installation.store
         queue = MeteredQueue(store.queue, self._count)
-        relay = build_relay(settings)
-        deliverer = build_deliverer(self._installation, queue, relay, self._owner)
-        receiver = build_receiver(self._installation, relay, deliverer, self._owner, queue)
+        randomness = PooledRandomness()
+        relay = build_relay(settings, randomness)
+        deliverer = build_deliverer(self._installation, queue, relay, self._owner, randomness)
+        receiver = build_receiver(self._installation, relay, deliverer, self._owner, queue, randomness)
         budget = MemoryBudget(settings.smtp.memory_bytes)
         reception = MeteredReception(receiver, self._count)
         listeners = [

@@ -115,6 +115,8 @@ class Deliverer:
             if self.has_room:
                 try:
                     leased = await self._queue.lease(self._owner, _ROWS_PER_LEASE)
+                    if leased:
+                        await self._directory.view()  # old rows go by the routes of today
                     self.submit(leased)
                 except StoreUnavailable as error:
                     log.error("queue not available", cause=error.evidence or str(error))
@@ -157,7 +159,7 @@ class Deliverer:
             await self._settle([Attempt(leased, withdrawn) for leased in rows])
             return
         try:
-            view = await self._directory.view()
+            view = self._directory.latest() or await self._directory.view()
             ways = _by_route(rows, view, self._settings.delivery.default_route)
         except Exception as error:  # noqa: BLE001 - the edge: the rows wait, the cause is logged
             await self._settle(_troubled(rows, error))

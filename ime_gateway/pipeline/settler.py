@@ -40,7 +40,8 @@ class Settler:
     async def settle(self, attempts: Sequence[Attempt]) -> None:
         """Settle attempts for rows of one message; at most one report comes of them."""
         moment = self._clock.now()
-        chance = int.from_bytes(self._randomness(2), "big") / 65536
+        retried = any(not attempt.reply.positive for attempt in attempts)
+        chance = int.from_bytes(self._randomness(2), "big") / 65536 if retried else 0.0
         settlements = [settlement_of(attempt, moment, self._delivery, chance) for attempt in attempts]
         _log(attempts, settlements)
         reported = {

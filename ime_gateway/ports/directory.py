@@ -49,6 +49,11 @@ class Directory(Protocol):
         """The view of the newest generation that was committed before this call."""
         ...
 
+    def latest(self) -> SiteView | None:
+        """The view that was loaded last, without asking whether there is a newer one: after a `view()` for the
+        same message it is at least as new. None before the first `view()`."""
+        ...
+
     async def certificates(self, view: SiteView, addresses: Sequence[str]) -> Mapping[str, tuple[Certificate, ...]]:
         """Certificates by address key (`Address.key`), as of `view.generation` or newer."""
         ...

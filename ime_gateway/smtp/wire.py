@@ -22,15 +22,15 @@ _LINGER_SECONDS = 10.0
 """How long a closed connection may take to deliver our last reply."""
 
 
-class PeerGone(GatewayError):  # noqa: N818 - it names what happened
+class PeerGone(GatewayError):
     """The peer closed the connection, or the network did."""
 
 
-class TimedOut(GatewayError):  # noqa: N818 - it names what happened
+class TimedOut(GatewayError):
     """The peer was silent for too long."""
 
 
-class Stopping(GatewayError):  # noqa: N818 - it names what happens
+class Stopping(GatewayError):
     """The gateway stops and this connection was idle."""
 
 

@@ -48,6 +48,10 @@ class LiveDirectory:
             self._next_check = asyncio.get_running_loop().create_task(self._check())
         return await asyncio.shield(self._next_check)
 
+    def latest(self) -> SiteView | None:
+        """As the port says."""
+        return self._view
+
     async def certificates(self, view: SiteView, addresses: Sequence[str]) -> Mapping[str, tuple[Certificate, ...]]:
         """As the port says; addresses without a certificate map to an empty tuple."""
         if view.generation > self._cached_generation:

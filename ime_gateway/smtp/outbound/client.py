@@ -17,7 +17,7 @@ _UNREAD_REPLIES = 4096
 _WRITE_BUFFER_BYTES = 1_048_576
 
 
-class ConnectionBroken(Exception):  # noqa: N818 - it names what happened
+class ConnectionBroken(Exception):
     """The connection cannot be used any more; the text says why, in words for the queue listing."""
 
 

@@ -10,7 +10,7 @@ END = b".\r\n"
 """What follows the last CRLF of a message."""
 
 
-class UnsafeContent(Exception):  # noqa: N818 - it names what was found
+class UnsafeContent(Exception):
     """The message holds bytes that must not be sent; the transaction has to be given up."""
 
 

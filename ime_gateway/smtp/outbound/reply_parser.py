@@ -12,7 +12,7 @@ _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _SHOWN_CHARACTERS = 500
 
 
-class GarbledReply(Exception):  # noqa: N818 - it names what came
+class GarbledReply(Exception):
     """The peer sent what is no SMTP reply; the connection cannot be understood any more."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import assert_never
 from urllib.parse import urlsplit
 
@@ -63,6 +64,7 @@ class RouteLookup:
         return [NextHop(entry.host, self.mx_port, encrypt) for entry in shuffled[:_MOST_HOSTS]]
 
 
+@lru_cache(maxsize=1024)  # a pure function that every message asks for the same few routes
 def _fixed(route: str, encrypt: bool) -> NextHop:
     """`smtp://HOST[:PORT]`, checked when it was configured."""
     parts = urlsplit(route)

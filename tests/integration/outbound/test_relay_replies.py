@@ -2,12 +2,15 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from ime_gateway.base.errors import StoreUnavailable
 from ime_gateway.ports.exchangers import Exchanger, Exchangers, LookupFailed, TakesNoMail
 from ime_gateway.ports.relay import OutboundMail, OutboundRecipient, RelayResult
+from ime_gateway.smtp.outbound.session import Manners, open_session
+from ime_gateway.smtp.outbound.transaction import hand_over
 from tests.integration.outbound.scripted_server import (
     EHLO,
     SLOW_EHLO,
@@ -306,6 +309,65 @@ def test_helo_for_servers_without_ehlo() -> None:
     assert [line[:4] for line in peers[0].lines[:4]] == [b"EHLO", b"HELO", b"MAIL", b"RCPT"]
 
 
+@pytest.mark.parametrize("code", [220, 221, 354, 421])
+def test_an_odd_answer_to_helo_keeps_the_mail(code: int) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.say(b"220 old\r\n")
+        await peer.hear()
+        await peer.say(b"500 what?\r\n")
+        await peer.hear()
+        await peer.say(b"%d odd\r\n" % code)
+        await peer.hear()
+
+    result, peers = asyncio.run(send_once(script))
+    assert result.replies[0].code // 100 == 4
+    assert peers[0].lines[2:] in ([], [b"QUIT\r\n"])
+
+
+@pytest.mark.parametrize("ehlo", [EHLO, SLOW_EHLO], ids=["pipelining", "one by one"])
+def test_a_refused_data_leaves_no_open_transaction(ehlo: bytes) -> None:
+    async def scenario() -> None:
+        async with ScriptedServer(answering(ehlo=ehlo, data=b"451 4.3.0 no\r\n")) as server:
+            async with closing(make_relay()) as relay:
+                for _ in range(2):
+                    result = await relay.send(server.route, "", make_mail(), content_of(), use_tls=True)
+                    assert codes(result) == [451]
+            verbs = [line[:4] for line in server.peers[0].lines]
+            assert verbs[:8] == [b"EHLO", b"MAIL", b"RCPT", b"DATA", b"RSET", b"MAIL", b"RCPT", b"DATA"]
+
+    asyncio.run(scenario())
+
+
+def test_the_last_words_of_a_server_that_hung_up_in_the_middle_are_heard() -> None:
+    async def script(peer: Peer) -> None:
+        await greet(peer)
+        await peer.reader.readuntil(b"DATA\r\n")
+        await peer.say(b"250 ok\r\n250 ok\r\n354 go\r\n")
+        await peer.reader.readexactly(4)
+        await peer.say(b"552 5.3.4 too much\r\n")
+        peer.writer.write_eof()
+        await asyncio.sleep(60)
+
+    async def scenario() -> None:
+        async with ScriptedServer(script) as server:
+            manners = Manners("gw.acme.example", 5, 5)
+            session = await open_session("127.0.0.1", "127.0.0.1", server.port, manners, None)
+
+            async def content() -> AsyncGenerator[bytes, None]:
+                yield b"Subject: x\r\n\r\n"
+                yield b"more\r\n"
+                async with asyncio.timeout(10):
+                    while not session.connection._broken:  # noqa: ASYNC110 - it polls, up to a deadline
+                        await asyncio.sleep(0.001)
+                yield b"end\r\n"
+                yield b"end\r\n"
+
+            handed = await hand_over(session, make_mail(), content)
+            assert [reply.code for reply in handed.replies] == [552]
+
+    asyncio.run(scenario())
+
+
 # Our own trouble
 
 
@@ -319,9 +381,9 @@ def test_content_that_cannot_be_read_passes_through_and_nothing_is_ended() -> No
         async with ScriptedServer(answering()) as server, closing(make_relay()) as relay:
             with pytest.raises(StoreUnavailable):
                 await relay.send(server.route, "", make_mail(), broken, use_tls=True)
+            assert not any(host.idle for host in relay._pool._hosts.values()), "the torn connection is not kept"
             result = await relay.send(server.route, "", make_mail(), content_of(), use_tls=True)
             assert codes(result) == [250]
-            assert len(server.peers) == 2, "the torn connection is not used again"
             assert server.peers[0].messages == []
 
     asyncio.run(scenario())

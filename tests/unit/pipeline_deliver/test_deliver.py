@@ -77,6 +77,9 @@ class FixedDirectory:
         managed = ManagedDomain(name="acme.example", deliver_to="smtp://ex:25", return_to="smtp://ex:2525")
         self.seen = SiteView(1, Policy(), {"acme.example": managed}, {})
 
+    def latest(self) -> SiteView | None:
+        return None
+
     async def view(self) -> SiteView:
         return self.seen
 
