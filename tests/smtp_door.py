@@ -36,9 +36,11 @@ class RecordingReception:
     """Takes everything for `acme.example` and remembers it; each answer can be replaced."""
 
     submissions: list[Submission] = field(default_factory=list)
-    rcpt_calls: list[Address] = field(default_factory=list)
     mail_answer: Refused | None = None
-    rcpt_answer: Callable[[Address], Refused | None] = lambda recipient: None
+    mail_error: Exception | None = None
+    mails: int = 0
+    """How often MAIL has asked."""
+    turned: list[tuple[Address | None, Address | None, Refused]] = field(default_factory=list)
     receive_answer: Callable[[Submission], Outcome] | None = None
     failures: list[str] = field(default_factory=list)
     failed_answer: Refused | None = field(default_factory=lambda: Refused(Reason.STORE_UNAVAILABLE, "", temporary=True))
@@ -48,14 +50,18 @@ class RecordingReception:
     receiving: threading.Event = field(default_factory=threading.Event)
 
     async def may_mail(self, session: SessionInfo, sender: Address | None) -> RelayFacts | Refused:
+        self.mails += 1
         await asyncio.sleep(0)
+        if self.mail_error is not None:
+            raise self.mail_error
         managed = {"acme.example"}
         facts = RelayFacts(lambda domain: domain in managed, frozenset({"ime@imepseudodomain.local"}))
         return self.mail_answer or facts
 
-    async def may_rcpt(self, session: SessionInfo, sender: Address | None, recipient: Address) -> Refused | None:
-        self.rcpt_calls.append(recipient)
-        return self.rcpt_answer(recipient)
+    async def turned_away(
+        self, session: SessionInfo, sender: Address | None, recipient: Address | None, refused: Refused
+    ) -> None:
+        self.turned.append((sender, recipient, refused))
 
     async def receive(self, submission: Submission) -> Outcome:
         self.receiving.set()

@@ -16,8 +16,11 @@ from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
-from ime_gateway.keys.choose import order
 from ime_gateway.keys.usable import Anchors, judge
+from ime_gateway.mail.address import Address
+from ime_gateway.policy.candidates import candidates
+from ime_gateway.policy.facts import RecipientFacts
+from ime_gateway.policy.hierarchy import choose
 from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.registry import CertificateEntry, Registry
@@ -126,7 +129,7 @@ class DoctorDesk:
         for name, managed in sorted(view.managed.items()):
             wanted.append((name, managed.deliver_to))
             wanted.append((name, managed.return_to or managed.deliver_to))
-        wanted += [(name, partner.route) for name, partner in sorted(view.partners.items())]
+        wanted += [(name, partner.route or self._default_route) for name, partner in sorted(view.partners.items())]
         wanted.append(("everybody else", self._default_route))
         answers: dict[str, str | None] = {}
         for domain, route in dict.fromkeys(wanted):
@@ -194,16 +197,24 @@ def _domain(key: str) -> str:
 def _unreachable(
     key: str, entries: Sequence[CertificateEntry], view: SiteView, anchors: Anchors, moment: float
 ) -> Unreachable | None:
-    """None when a certificate of the person, or the fallback of their domain, would be used."""
-    certificates = [entry.certificate for entry in entries]
-    personal = order((one, judge(one, anchors, moment, "personal")) for one in certificates)
-    domain = [judge(one, anchors, moment, "domain") for one in view.domain_certificates.get(_domain(key), ())]
-    if any(verdict.usable for verdict in domain) or (personal and personal[0][1].usable):
+    """None when mail to the person could be protected: asked of the hierarchy that decides about mail."""
+    address = Address(*key.rpartition("@")[::2])
+    own = [entry.certificate for entry in entries]
+    shared = view.domain_certificates.get(address.domain, ())
+    facts = RecipientFacts(
+        address=address,
+        copy="recipient",
+        blind=False,
+        managed=True,
+        partner_encryption=None,
+        personal=candidates((one, judge(one, anchors, moment, "personal")) for one in own),
+        domain=candidates((one, judge(one, anchors, moment, "domain")) for one in shared),
+    )
+    choice = choose(facts, view.policy.hierarchy)
+    if choice.candidate is not None:
         return None
-    if not personal:
-        return Unreachable(key, Reason.NO_CERTIFICATE, Reason.NO_CERTIFICATE.sentence)
-    _, verdict = personal[0]
-    return Unreachable(key, verdict.reason, verdict.detail)
+    detail = choice.reason.sentence if choice.reason is Reason.NO_CERTIFICATE else choice.detail
+    return Unreachable(key, choice.reason, detail)
 
 
 def _expiring(

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from ime_gateway.base.outcome import Accepted, Outcome, Refused
 from ime_gateway.mail.address import Address
-from ime_gateway.ports.queue import Parcel, Queue, Settlement
+from ime_gateway.ports.queue import Event, LeasedRow, Parcel, Queue, Settlement
 from ime_gateway.ports.reception import Reception, RelayFacts, SessionInfo, Submission
 
 Count = Callable[[str, int], None]
@@ -25,9 +25,12 @@ class MeteredReception:
         """As the inner one."""
         return await self._inner.may_mail(session, sender)
 
-    async def may_rcpt(self, session: SessionInfo, sender: Address | None, recipient: Address) -> Refused | None:
-        """As the inner one."""
-        return await self._inner.may_rcpt(session, sender, recipient)
+    async def turned_away(
+        self, session: SessionInfo, sender: Address | None, recipient: Address | None, refused: Refused
+    ) -> None:
+        """As the inner one, counted by reason."""
+        self._count(f"refused:{refused.reason.value}", 1)
+        await self._inner.turned_away(session, sender, recipient, refused)
 
     async def receive(self, submission: Submission) -> Outcome:
         """As the inner one, counted by outcome and reason."""
@@ -56,17 +59,28 @@ class MeteredQueue:
     def __init__(self, inner: Queue, count: Count) -> None:
         self._inner = inner
         self._count = count
-        self.enqueue = inner.enqueue
         self.lease = inner.lease
         self.reclaim = inner.reclaim
         self.renew = inner.renew
         self.envelope = inner.envelope
         self.return_headers = inner.return_headers
-        self.record = inner.record
         self.count_failure = inner.count_failure
         self.hold_evidence = inner.hold_evidence
         self.next_hop_sizes = inner.next_hop_sizes
         self.remember_size = inner.remember_size
+
+    async def enqueue(
+        self, parcel: Parcel, events: Sequence[Event], lease_owner: str | None, reports: Sequence[Parcel] = ()
+    ) -> list[LeasedRow]:
+        """As the inner one."""
+        leased = await self._inner.enqueue(parcel, events, lease_owner, reports)
+        self._count_reported(events)
+        return leased
+
+    async def record(self, events: Sequence[Event]) -> None:
+        """As the inner one."""
+        await self._inner.record(events)
+        self._count_reported(events)
 
     async def settle(self, settlements: Sequence[Settlement], parcels: Sequence[Parcel] = ()) -> list[str]:
         """As the inner one; only rows that were really settled count."""
@@ -75,5 +89,7 @@ class MeteredQueue:
         for settlement in settlements:
             if settlement.row_id in done:
                 self._count(settlement.outcome, 1)
-        self._count("reported", len(parcels))
         return settled
+
+    def _count_reported(self, events: Sequence[Event]) -> None:
+        self._count("reported", sum(event.event == "reported" for event in events))

@@ -155,17 +155,18 @@ class Supervisor:
         if settings.listener != self._settings.listener or settings.web != self._settings.web:
             log.warning("listeners and web addresses change only with a restart")
         self._settings = settings
-        for index, child in enumerate(self._children):
+        for index, child in enumerate(self._children[: self._board.workers]):
+            if self._stop:
+                return
             self._stop_child(child, time.monotonic() + _DRAIN_SECONDS)
             child.process, child.started_at, child.due = child.start(), time.monotonic(), 0.0
-            if index < self._board.workers:
-                self._await_ready(index)
+            self._await_ready(index)
         log.info("settings reloaded")
 
     def _await_ready(self, index: int) -> None:
         deadline = time.monotonic() + _DRAIN_SECONDS
         while time.monotonic() < deadline and self._board.states()[index] is not WorkerState.READY:
-            if self._children[index].process.exitcode is not None:
+            if self._stop or self._children[index].process.exitcode is not None:
                 return
             time.sleep(_POLL_SECONDS)
 
@@ -179,8 +180,9 @@ class Supervisor:
                 child.process.terminate()
         for child in (*workers, *web):
             self._stop_child(child, deadline)
-        for listening in (*self._sockets.values(), self._web):
-            listening.close()
+        for listening in (*self._sockets.values(), self._web, self._metrics):
+            if listening is not None:
+                listening.close()
         log.info("stopped")
 
     def _stop_child(self, child: _Child, deadline: float) -> None:

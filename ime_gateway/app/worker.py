@@ -71,12 +71,9 @@ class _Worker:
         self._sockets = sockets
         self._board = board
         self._places = ConnectionBoard(connections, index)
-
-    @property
-    def _owner(self) -> str:
-        """The same name after a restart, so that a new worker takes up what its predecessor held."""
-        place = self._installation.config.absolute()
-        return f"{socket.gethostname()}:{place}#{self._index}"
+        # The place stays the same after a restart, so that a worker takes up what its predecessor held.
+        self._place = f"{socket.gethostname()}:{installation.config.absolute()}#{index}/"
+        self._owner = f"{self._place}{os.getpid()}-{time.time_ns()}"
 
     async def run(self) -> None:
         """Start, serve until SIGTERM, drain."""
@@ -114,7 +111,7 @@ class _Worker:
         """Take up what the predecessor left, then deliver for ever."""
         while True:
             try:
-                await self._installation.store.queue.reclaim(self._owner)
+                await self._installation.store.queue.reclaim(self._place, self._owner)
                 if self._index == 0:
                     await asyncio.to_thread(self._installation.store.sweep)
                 break

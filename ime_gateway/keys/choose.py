@@ -21,11 +21,6 @@ def order(candidates: Iterable[Judged]) -> list[Judged]:
     return sorted(candidates, key=_rank)
 
 
-def best(candidates: Iterable[Judged]) -> Judged | None:
-    """The single best usable candidate, or None."""
-    return min((judged for judged in candidates if judged[1].usable), key=_rank, default=None)
-
-
 def _rank(judged: Judged) -> tuple[bool, float, float, str]:
     certificate, verdict = judged
     return not verdict.usable, -certificate.not_before, -certificate.not_after, certificate.thumbprint

@@ -6,14 +6,16 @@ certificate is dead with the next generation (issue part 7).
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.trust import Anchors
-from ime_gateway.keys.choose import order
 from ime_gateway.keys.usable import Verdict, judge
 from ime_gateway.mail.address import Address
 from ime_gateway.pipeline.prepared import Prepared, PreparedRecipient
+from ime_gateway.policy.candidates import candidates
+from ime_gateway.policy.decide import demand
 from ime_gateway.policy.facts import Candidate, Facts, MessageFacts, PolicyFacts, RecipientFacts
 from ime_gateway.ports.directory import Directory, SiteView
 from ime_gateway.settings.site import PartnerDomain
@@ -35,46 +37,36 @@ class FactGatherer:
 
         moment: seconds since 1970 UTC. Raises StoreUnavailable when the directory cannot be asked.
         """
+        message, policy = _message_facts(prepared), _policy_facts(view)
+        bare = [_without_candidates(entry, view) for entry in prepared.recipients]
+        wanted = [one.address.key for one in bare if demand(one, message, policy) != "plain"]
+        personal = await self._directory.certificates(view, wanted) if wanted else {}
         known: dict[str, Certificate] = {}
-        personal = await self._personal(prepared, view)
         recipients = []
-        for entry in prepared.recipients:
-            own = personal.get(entry.address.key, ())
-            shared = domain_certificates(view, entry.address.domain)
+        for one in bare:
+            own = personal.get(one.address.key, ())
+            shared = domain_certificates(view, one.address.domain)
             known.update((certificate.thumbprint, certificate) for certificate in (*own, *shared))
             recipients.append(
-                RecipientFacts(
-                    address=entry.address,
-                    copy=entry.copy,
-                    blind=entry.blind,
-                    managed=entry.address.domain in view.managed,
-                    partner_encryption=_mode(view, entry.address),
+                replace(
+                    one,
                     personal=self._candidates(own, "personal", view, moment),
                     domain=self._candidates(shared, "domain", view, moment),
-                    trouble=entry.trouble,
                 )
             )
-        return Facts(_message_facts(prepared), _policy_facts(view), tuple(recipients)), known
-
-    async def _personal(self, prepared: Prepared, view: SiteView) -> dict[str, tuple[Certificate, ...]]:
-        """Certificates by address, asked for only when the mail may need them."""
-        keys = [entry.address.key for entry in prepared.recipients if _may_need_key(prepared, entry, view)]
-        return dict(await self._directory.certificates(view, keys)) if keys else {}
+        return Facts(message, policy, tuple(recipients)), known
 
     def _candidates(
         self, certificates: Sequence[Certificate], kind: Literal["personal", "domain"], view: SiteView, moment: float
     ) -> tuple[Candidate, ...]:
-        if not certificates:
-            return ()
-        judged = [(certificate, self._judge(certificate, kind, view, moment)) for certificate in certificates]
-        return tuple(_candidate(certificate, verdict) for certificate, verdict in order(judged))
+        return candidates((certificate, self._judge(certificate, kind, view, moment)) for certificate in certificates)
 
     def _judge(
         self, certificate: Certificate, kind: Literal["personal", "domain"], view: SiteView, moment: float
     ) -> Verdict:
         if view.generation != self._generation or len(self._verdicts) > _MAX_VERDICTS:
             self._generation = view.generation
-            self._anchors = anchors_of(view)
+            self._anchors = Anchors(view.roots, view.intermediates, view.trust)
             self._verdicts.clear()
         key = (certificate.thumbprint, kind)
         verdict = self._verdicts.get(key)
@@ -82,11 +74,6 @@ class FactGatherer:
             verdict = judge(certificate, self._anchors, moment, kind)
             self._verdicts[key] = verdict
         return verdict
-
-
-def anchors_of(view: SiteView) -> Anchors:
-    """Roots, intermediate links and the trust list of a view, as the judge wants them."""
-    return Anchors(view.roots, view.intermediates, view.trust)
 
 
 def partner_of(view: SiteView, domain: str) -> PartnerDomain | None:
@@ -123,16 +110,14 @@ def _mode(view: SiteView, address: Address) -> Literal["mandatory", "on-request"
     return partner.encryption if partner is not None else None
 
 
-def _may_need_key(prepared: Prepared, entry: PreparedRecipient, view: SiteView) -> bool:
-    if prepared.direction == "incoming":
-        return False
-    if prepared.ime is not None or prepared.wants_encryption:
-        return True
-    return _mode(view, entry.address) in ("mandatory", "opportunistic")
-
-
-def _candidate(certificate: Certificate, verdict: Verdict) -> Candidate:
-    return Candidate(certificate.thumbprint, verdict.usable, verdict.reason, verdict.detail)
+def _without_candidates(entry: PreparedRecipient, view: SiteView) -> RecipientFacts:
+    return RecipientFacts(
+        address=entry.address,
+        copy=entry.copy,
+        blind=entry.blind,
+        managed=entry.address.domain in view.managed,
+        partner_encryption=_mode(view, entry.address),
+    )
 
 
 def _message_facts(prepared: Prepared) -> MessageFacts:

@@ -4,10 +4,12 @@ The others are served, so the refusal cannot be the reply to DATA; it is a DSN i
 message (RFC 3461 section 5.2.6), with the same reason that a refusal would have named.
 """
 
+from collections.abc import Collection
+
 from ime_gateway.mail.delivery_report import ReportedRecipient, Status, wants_report
 from ime_gateway.pipeline.planning import Planned
 from ime_gateway.policy.plan import RecipientPlan
-from ime_gateway.ports.queue import Event, Parcel
+from ime_gateway.ports.queue import Event, EventName, Parcel
 
 
 def left_out_recipients(planned: Planned) -> list[ReportedRecipient]:
@@ -30,8 +32,9 @@ def left_out_recipients(planned: Planned) -> list[ReportedRecipient]:
     ]
 
 
-def left_out_events(planned: Planned, parcel: Parcel) -> list[Event]:
-    """`refused` and `reported` lines for the tracking page."""
+def left_out_events(planned: Planned, parcel: Parcel, told: Collection[str]) -> list[Event]:
+    """Tracking of who gets nothing: `refused` for each of them, an omitted sent copy included, and `reported`
+    for the addresses in `told`."""
     return [
         Event(
             id=parcel.id,
@@ -44,9 +47,16 @@ def left_out_events(planned: Planned, parcel: Parcel) -> list[Event]:
             detail=plan.detail,
             at=parcel.received_at,
         )
-        for plan in _left_out(planned)
-        for name in ("refused", "reported")
+        for plan in planned.plan.recipients
+        if plan.protection is None
+        for name in _events_of(plan, told)
     ]
+
+
+def _events_of(plan: RecipientPlan, told: Collection[str]) -> tuple[EventName, ...]:
+    if plan.copy == "recipient" and str(plan.address) in told:
+        return ("refused", "reported")
+    return ("refused",)
 
 
 def _left_out(planned: Planned) -> list[RecipientPlan]:

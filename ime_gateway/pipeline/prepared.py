@@ -6,7 +6,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.address import Address
 from ime_gateway.mail.message import Message
 from ime_gateway.policy.facts import Copy, Direction
@@ -22,7 +21,6 @@ class PreparedRecipient:
     blind: bool = False
     notify: str = ""
     orcpt: str = ""
-    trouble: tuple[Reason, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ three times is set aside with its evidence instead of failing for ever (design 6
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -25,7 +26,7 @@ from ime_gateway.pipeline.planning import Planned, Planner, refusal_of
 from ime_gateway.pipeline.protect import Protected, Protector
 from ime_gateway.pipeline.report_back import report_parcel
 from ime_gateway.ports.clock import Clock
-from ime_gateway.ports.directory import Directory, SiteView
+from ime_gateway.ports.directory import Directory
 from ime_gateway.ports.queue import Event, HeldEvidence, LeasedRow, Parcel, Queue
 from ime_gateway.ports.reception import RelayFacts, SessionInfo, Submission
 from ime_gateway.ports.relay import Relay
@@ -69,9 +70,26 @@ class Receiver:
             is_managed=view.managed.__contains__, ime_addresses=frozenset({self.planner.pseudo_recipient.key})
         )
 
-    async def may_rcpt(self, session: SessionInfo, sender: Address | None, recipient: Address) -> Refused | None:
-        """Nothing beyond the relay table is asked in this version."""
-        return None
+    async def turned_away(
+        self, session: SessionInfo, sender: Address | None, recipient: Address | None, refused: Refused
+    ) -> None:
+        """Tracking keeps what insiders were refused; outsiders must not be able to fill our disk."""
+        if session.role != "internal":
+            return
+        moment = self.clock.now()
+        event = Event(
+            id=new_id(moment, self.randomness(RANDOM_BYTES)),
+            message_id="",
+            sender=str(sender or ""),
+            recipient=str(recipient or ""),
+            copy="recipient",
+            event="refused",
+            reason=refused.reason.value,
+            detail=refused.detail,
+            at=moment,
+        )
+        with suppress(StoreUnavailable):  # the refusal stands without its trace
+            await self.queue.record([event])
 
     async def receive(self, submission: Submission) -> Outcome:
         """Take the message, or say why not. `Accepted` means: protected, committed, ours to deliver."""
@@ -101,12 +119,10 @@ class Receiver:
         if too_large is not None:
             self.protector.discard(protected)
             return await self._refuse(submission, too_large, message_id, planned)
-        await self._enqueue(submission, planned, protected, view, message_id)
+        await self._enqueue(submission, planned, protected, message_id)
         return Accepted(message_id)
 
-    async def _enqueue(
-        self, submission: Submission, planned: Planned, protected: Protected, view: SiteView, message_id: str
-    ) -> None:
+    async def _enqueue(self, submission: Submission, planned: Planned, protected: Protected, message_id: str) -> None:
         parcel = build_parcel(submission, planned, protected, message_id, self.protector.new_id)
         events = accepted_events(parcel)
         owner = self.owner if self.handover.has_room else None
@@ -114,8 +130,8 @@ class Receiver:
         try:
             told = left_out_recipients(planned)
             if told:
-                reports.append(await self._report(told, planned, submission, parcel))
-                events += left_out_events(planned, parcel)
+                reports.append(await self._report(told, submission, parcel))
+            events += left_out_events(planned, parcel, {each.address for each in told})
             leased = await self.queue.enqueue(parcel, events, owner, reports)
         except BaseException:
             self.protector.discard(protected)
@@ -125,9 +141,7 @@ class Receiver:
             raise
         self.handover.submit(leased)
 
-    async def _report(
-        self, told: list[ReportedRecipient], planned: Planned, submission: Submission, parcel: Parcel
-    ) -> Parcel:
+    async def _report(self, told: list[ReportedRecipient], submission: Submission, parcel: Parcel) -> Parcel:
         """The DSN about recipients who are left out under `on_unprotectable = "report"`."""
         original = ReportedMessage(
             id=parcel.id,

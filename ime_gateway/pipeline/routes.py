@@ -21,4 +21,4 @@ def route_of(view: SiteView, default_route: str, origin: Origin, domain: str) ->
     if origin == "internet":
         return None
     partner = partner_of(view, domain)
-    return partner.route if partner is not None and partner.route != "mx" else default_route
+    return partner.route if partner is not None and partner.route else default_route

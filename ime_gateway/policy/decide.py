@@ -64,8 +64,6 @@ def _plan_recipient(recipient: RecipientFacts, message: MessageFacts, policy: Po
     blank = RecipientPlan(
         recipient.address, recipient.copy, recipient.blind, 0, None, Reason.NOT_REQUIRED, _NOTHING_ASKS
     )
-    if recipient.trouble is not None:
-        return replace(blank, reason=recipient.trouble[0], detail=recipient.trouble[1])
     wanted = demand(recipient, message, policy)
     if wanted == "plain":
         return replace(blank, protection="none", not_taken=_not_wanted(policy))
@@ -78,7 +76,10 @@ def _plan_recipient(recipient: RecipientFacts, message: MessageFacts, policy: Po
         return _protected(blank, choice, overruled=message.wants_plain)
     if wanted == "may":
         return replace(blank, protection="none", not_taken=choice.not_taken)
-    return replace(blank, reason=choice.reason, detail=choice.detail, not_taken=choice.not_taken)
+    reason = choice.reason
+    if recipient.copy == "sent" and reason is Reason.NO_CERTIFICATE:
+        reason = Reason.NO_SENDER_CERTIFICATE
+    return replace(blank, reason=reason, detail=choice.detail, not_taken=choice.not_taken)
 
 
 _NOTHING_ASKS = "neither policy nor sender asks for encryption"

@@ -43,8 +43,6 @@ class RecipientFacts:
     """The mode agreed with the recipient's domain; None for domains that are no partners."""
     personal: tuple[Candidate, ...] = ()
     domain: tuple[Candidate, ...] = ()
-    trouble: tuple[Reason, str] | None = None
-    """A reason why this recipient cannot be served at all (a group, say), with its evidence."""
 
 
 @dataclass(frozen=True, slots=True)

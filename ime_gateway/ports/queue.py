@@ -209,9 +209,10 @@ class Queue(Protocol):
         """Due rows, by the store's clock, leased to `owner`; rows of dead owners come back here."""
         ...
 
-    async def reclaim(self, owner: str) -> int:
-        """Make every row leased to `owner` due now; how many. Called when a worker starts under the
-        name of one that is dead, so that nobody waits for the old leases to run out."""
+    async def reclaim(self, place: str, owner: str) -> int:
+        """Make due now what is leased to owners whose names begin with `place`, except `owner`; how many
+        rows. A worker calls it when it takes the place of a dead one, so that nobody waits for the
+        old leases to run out."""
         ...
 
     async def renew(self, owner: str) -> None:

@@ -85,8 +85,10 @@ class Reception(Protocol):
         """Called at MAIL, after live data was brought up to date. The facts hold for this transaction."""
         ...
 
-    async def may_rcpt(self, session: SessionInfo, sender: Address | None, recipient: Address) -> Refused | None:
-        """Called at RCPT for a recipient to whom relaying is permitted; None takes it."""
+    async def turned_away(
+        self, session: SessionInfo, sender: Address | None, recipient: Address | None, refused: Refused
+    ) -> None:
+        """MAIL (no recipient) or RCPT was refused by the relay table: a trace for whoever asks why."""
         ...
 
     async def receive(self, submission: Submission) -> Outcome:

@@ -126,8 +126,8 @@ class PartnerDomain(Section):
     """The partner's domain certificates; each is used only when valid or allowed by `[[trust]]`."""
     pgp_keys: tuple[Path, ...] = ()
     tls_profile: str = ""
-    route: Route = "mx"
-    """Next hop of this partner; `mx` follows `[delivery] default_route`."""
+    route: Route | Literal[""] = ""
+    """Next hop of this partner; empty follows `[delivery] default_route`, `mx` its MX records."""
     rollover: Literal["approve", "automatic"] = "approve"
 
     @model_validator(mode="after")

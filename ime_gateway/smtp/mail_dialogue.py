@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import assert_never
 
 from ime_gateway.base.outcome import Accepted, Outcome, Refused
+from ime_gateway.mail.address import Address
 from ime_gateway.ports.reception import SessionInfo, Submission
 from ime_gateway.smtp import commands, relay_permission, replies
 from ime_gateway.smtp.commands import CommandError
@@ -44,14 +45,14 @@ class MailDialogue:
         if demanded and not self.session.tls:
             return replies.TLS_FIRST
         if refusal := relay_permission.certificate_refusal(demanded, self.session.client_certificate_names):
-            return replies.refused(refusal)
+            return await self._turn_away(refusal, mail.sender, None)
         if mail.size > door.smtp.max_message_bytes:
             return replies.too_large(door.smtp.max_message_bytes)
         if not door.memory.has_room(mail.size):
             return replies.OUT_OF_MEMORY
         facts = await door.reception.may_mail(self.session, mail.sender)
         if isinstance(facts, Refused):
-            return replies.refused(facts)
+            return await self._turn_away(facts, mail.sender, None)
         content = MessageContent(door.smtp.max_message_bytes, normalise=door.normalises)
         self._transaction = Transaction(mail, facts, content, door.memory.reservation())
         return replies.SENDER_OK
@@ -68,9 +69,9 @@ class MailDialogue:
                 return replies.TOO_MANY_RECIPIENTS
             refusal = relay_permission.may_relay(
                 door.listener.role, sender, rcpt.recipient, transaction.facts, door.listener.relay_senders
-            ) or await door.reception.may_rcpt(self.session, sender, rcpt.recipient)
+            )
             if refusal is not None:
-                return replies.refused(refusal)
+                return await self._turn_away(refusal, sender, rcpt.recipient)
         transaction.add(rcpt)
         return replies.RECIPIENT_OK
 
@@ -107,6 +108,20 @@ class MailDialogue:
         if chunk.last or transaction.content.fault is not None:
             return await self._finish(transaction)
         return replies.CHUNK_OK
+
+    async def _turn_away(self, refused: Refused, sender: Address | None, recipient: Address | None) -> bytes:
+        """Refuse a sender or recipient, and leave a trace: somebody will ask why (P4)."""
+        self._door.log.warning(
+            "refused",
+            listener=self.session.listener,
+            peer=self.session.peer_ip,
+            sender=str(sender or ""),
+            recipient=str(recipient or ""),
+            reason=refused.reason.value,
+            detail=refused.detail,
+        )
+        await self._door.reception.turned_away(self.session, sender, recipient, refused)
+        return replies.refused(refused)
 
     def reset(self) -> None:
         """Forget the open transaction, if there is one, and give its memory back."""

@@ -34,7 +34,7 @@ _GIVE_BACK = (
 )
 _RECLAIM = (
     "UPDATE queue_rows SET state = 'queued', due = {now}, lease = NULL, lease_owner = NULL"
-    " WHERE lease_owner = ? AND state = 'sending' RETURNING id"
+    " WHERE substr(lease_owner, 1, ?) = ? AND lease_owner <> ? AND state = 'sending' RETURNING id"
 )
 
 
@@ -66,9 +66,9 @@ def renew_leases(transaction: Transaction, owners: list[tuple[str, float]]) -> l
     return [None] * len(owners)
 
 
-def reclaim_leases(transaction: Transaction, owners: list[str]) -> list[int]:
-    """Take every lease back from owners who are dead; how many rows each had."""
-    return [len(transaction.run(_RECLAIM, (owner,))) for owner in owners]
+def reclaim_leases(transaction: Transaction, places: list[tuple[str, str]]) -> list[int]:
+    """Take every lease back from the dead predecessors in each place; how many rows they had."""
+    return [len(transaction.run(_RECLAIM, (len(place), place, owner))) for place, owner in places]
 
 
 def give_back(transaction: Transaction, leases: list[list[LeasedRow]]) -> list[None]:

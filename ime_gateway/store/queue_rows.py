@@ -81,9 +81,9 @@ class DurableQueue:
         )
         return leased
 
-    async def reclaim(self, owner: str) -> int:
+    async def reclaim(self, place: str, owner: str) -> int:
         """As the port says."""
-        count: int = await self._commits.run(reclaim_leases, owner)
+        count: int = await self._commits.run(reclaim_leases, (place, owner))
         return count
 
     async def renew(self, owner: str) -> None:

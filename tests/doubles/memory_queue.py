@@ -113,10 +113,11 @@ class MemoryQueue:
             if row.owner == owner and row.lease:
                 row.due = self.clock() + LEASE_SECONDS
 
-    async def reclaim(self, owner: str) -> None:
-        for row in self.rows.values():
-            if row.owner == owner:
-                row.lease, row.owner, row.due = "", "", self.clock()
+    async def reclaim(self, place: str, owner: str) -> int:
+        taken = [row for row in self.rows.values() if row.lease and row.owner.startswith(place) and row.owner != owner]
+        for row in taken:
+            row.lease, row.owner, row.due = "", "", self.clock()
+        return len(taken)
 
     async def envelope(self, envelope_id: str) -> Envelope:
         self._maybe_fail("envelope")

@@ -124,6 +124,12 @@ address = ""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def kill_supervisor(self) -> None:
+        """SIGKILL for the supervisor alone."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
     def stop(self, seconds: float = 30.0) -> int:
         """SIGTERM; the exit status."""
         if self._process is None or self._process.poll() is not None:

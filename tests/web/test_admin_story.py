@@ -4,10 +4,8 @@ The page's own eyes are asked as well: no script error, no violation of the Cont
 no line that is wider than the screen. Screenshots lie in pytest's temporary folder for people to look at.
 """
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
@@ -15,7 +13,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from tests.doubles.admin_site import AdminSite, MovableClock
 from tests.doubles.memory_registry import MemoryRegistry
 from tests.doubles.site_world import DELIVERED, MOMENT, fill
-from webui.serving import open_server
+from tests.servers.site import serving
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -39,13 +37,8 @@ def site() -> Iterator[tuple[AdminSite, str]]:
     registry = MemoryRegistry()
     fill(registry)
     site = AdminSite(clock=MovableClock(MOMENT), registry=registry)
-    server = open_server(site.app, socket.create_server(("127.0.0.1", 0)))
-    thread = Thread(target=server.run, daemon=True)
-    thread.start()
-    yield site, f"http://127.0.0.1:{server.effective_port}"
-    server.close()
-    server.task_dispatcher.shutdown()
-    thread.join(10)
+    with serving(site.app) as port:
+        yield site, f"http://127.0.0.1:{port}"
 
 
 class Visit:

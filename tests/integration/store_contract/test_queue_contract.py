@@ -112,6 +112,33 @@ def test_the_lease_of_a_dead_worker_moves_and_the_dead_cannot_settle(database: T
     asyncio.run(walk())
 
 
+def test_a_new_worker_takes_back_what_its_predecessor_held_and_nothing_else(database: TestDatabase) -> None:
+    async def walk() -> None:
+        store = database.open()
+        for owner in ("host#1/old", "host#1/new", "host#10/x", "else#1/x"):
+            await store.queue.enqueue(make_parcel(store, groups=((f"{owner[-3:]}@x.example",),)), [], owner)
+        assert await store.queue.reclaim("host#1/", "host#1/new") == 1
+        assert [row.row.recipient for row in await store.queue.lease("host#1/new", 10)] == ["old@x.example"]
+
+    asyncio.run(walk())
+
+
+def test_reports_about_a_message_come_with_it_or_not_at_all(database: TestDatabase) -> None:
+    async def walk() -> None:
+        store, other = database.open(), database.open()
+        parcel = make_parcel(store, groups=(("a@x.example",),))
+        report = make_parcel(store, groups=(("sender@x.example",),))
+        assert len(await store.queue.enqueue(parcel, [], "w1", [report])) == 1
+        assert [row.message for row in await other.queue.lease("w2", 10)] == [report.id]
+        again = make_parcel(store, groups=(("b@x.example",),))
+        with pytest.raises(StoreUnavailable):
+            await store.queue.enqueue(again, [], "w1", [report])
+        assert await other.queue.lease("w2", 10) == []
+        assert counts(database)["parcels"] == 2
+
+    asyncio.run(walk())
+
+
 def test_a_heartbeat_keeps_the_lease(database: TestDatabase) -> None:
     async def walk() -> None:
         store, other = database.open(lease_seconds=0.5), database.open()

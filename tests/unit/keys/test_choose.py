@@ -3,7 +3,7 @@
 import itertools
 
 from ime_gateway.base.reasons import Reason
-from ime_gateway.keys.choose import best, order
+from ime_gateway.keys.choose import order
 from ime_gateway.keys.usable import Verdict
 from tests.pki import DAY, NOW, make_user
 
@@ -21,9 +21,6 @@ def test_usable_before_newest_before_longest_and_always_the_same() -> None:
     expected = [newest_long, newest_short, old, newest_unusable, old_unusable]
     for shuffled in itertools.permutations(expected):
         assert order(shuffled) == expected  # type: ignore[arg-type]
-        assert best(shuffled) == newest_long  # type: ignore[arg-type]
-    assert best([newest_unusable]) is None  # type: ignore[list-item]
-    assert best([]) is None
 
 
 def test_twins_are_ordered_alike_everywhere() -> None:

@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from ime_gateway.base.errors import StoreUnavailable
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.settings.site import PartnerDomain, Policy
-from tests.core import PSEUDO, Core, close, make_core, person
+from tests.core import PSEUDO, Core, close, make_core, person, root
 from tests.openssl import decrypt
+from tests.pki import make_user
 
 MARKER = "heliotrope-5590"
 INTERNET = {"name": "internet", "role": "internet", "port": 0}
@@ -194,3 +196,52 @@ def test_five_hundred_recipients_each_blind_one_in_an_envelope_alone(core: Core)
     wire = copies[7].wire
     assert decrypt(wire, person(f"{names[7 % 4]}@acme.example")) is not None
     assert not any(f"u{number}@".encode() in wire for number in range(500))
+
+
+@pytest.mark.parametrize(("notify", "events"), [("", ["refused", "reported"]), ("NEVER", ["refused"])])
+def test_who_is_left_out_is_never_passed_over_in_silence(core: Core, notify: str, events: list[str]) -> None:
+    core.configure(lambda live: live.put_policy(Policy(on_unprotectable="report")))
+    mail = ime("X-SM-ORIGTO: bob@acme.example, nobody@acme.example")
+    outcome, copies = core.send(mail, "anna@acme.example", [PSEUDO], notify=notify)
+    assert isinstance(outcome, Accepted)
+    assert [copy.recipient for copy in copies] == ["bob@acme.example", "anna@acme.example"]
+    told = core.store.registry.events(recipient="nobody@acme.example")
+    assert [(event.event, event.reason) for event in told] == [(name, "no-certificate") for name in events]
+    reports = [line for line in core.store.registry.queue_lines() if line.sender == ""]
+    assert [line.recipient for line in reports] == (["anna@acme.example"] if not notify else [])
+
+
+def test_an_omitted_sent_copy_stands_in_tracking(core: Core) -> None:
+    core.configure(lambda live: live.put_policy(Policy(sent_copy_without_key="omit")))
+    data = ime("X-SM-ORIGTO: bob@acme.example").replace(b"anna@", b"nina@")
+    outcome, _ = core.send(data, "nina@acme.example", [PSEUDO])
+    assert isinstance(outcome, Accepted)
+    told = core.store.registry.events(recipient="nina@acme.example")
+    assert [(event.event, event.copy, event.reason) for event in told] == [("refused", "sent", "no-sender-certificate")]
+
+
+@pytest.mark.parametrize(("listener", "traces"), [("internal", 1), ("internet", 0)])
+def test_insiders_who_are_turned_away_are_tracked_outsiders_cannot_fill_our_disk(
+    core: Core, listener: str, traces: int
+) -> None:
+    submission = core.submission(b"From: a@b.example\n\n", "mallory@evil.example", ["x@else.example"], listener)
+    refused = Refused(Reason.RELAY_DENIED, "not here", address="x@else.example")
+    core.run(
+        core.receiver.turned_away(submission.session, submission.sender, submission.recipients[0].address, refused)
+    )
+    assert len(core.store.registry.events(recipient="x@else.example")) == traces
+
+
+def test_a_certificate_that_lists_gcm_gets_gcm(core: Core) -> None:
+    capability = x509.UnrecognizedExtension(
+        x509.ObjectIdentifier("1.2.840.113549.1.9.15"), bytes.fromhex("300d300b060960864801650304012e")
+    )
+    modern = make_user("modern@acme.example", root(), extra=[(capability, False)])
+    core.configure(lambda live: live.put_certificate(modern.certificate, ("modern@acme.example",), None))
+    _, copies = core.send(ime("X-SM-ORIGTO: modern@acme.example"), "anna@acme.example", [PSEUDO])
+    assert "smime-type=authEnveloped-data" in copies[0].unfolded
+    assert "smime-type=enveloped-data" in copies[1].unfolded
+    clear = decrypt(copies[0].wire, modern)
+    assert clear is not None and MARKER.encode() in clear
+    _, copies = core.send(ime("X-SM-ORIGTO: modern@acme.example, bob@acme.example"), "anna@acme.example", [PSEUDO])
+    assert "smime-type=enveloped-data" in copies[0].unfolded, "one reader who says nothing decides for the envelope"

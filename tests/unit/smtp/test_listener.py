@@ -14,7 +14,6 @@ from structlog.testing import capture_logs
 from ime_gateway.base.errors import ConfigurationError, StoreUnavailable
 from ime_gateway.base.outcome import Outcome, Refused
 from ime_gateway.base.reasons import Reason
-from ime_gateway.mail.address import Address
 from ime_gateway.ports.reception import Submission
 from ime_gateway.settings.model import Listener as ListenerSettings
 from ime_gateway.smtp.limits import ConnectionBoard
@@ -67,10 +66,6 @@ def test_too_many_connections_hear_421_until_one_ends(loop: LoopName) -> None:
 def test_a_refusal_of_each_port_method_is_told_with_its_reason() -> None:
     with open_door() as door, Client(door.port) as client:
         greet(client)
-        door.reception.rcpt_answer = lambda recipient: Refused(Reason.RECIPIENT_UNKNOWN, "", address=str(recipient))
-        assert send_mail(client).startswith(b"550 5.1.1 <b@acme.example> recipient-unknown: ")
-        client.command("RSET")
-        door.reception.rcpt_answer = lambda recipient: None
         door.reception.receive_answer = lambda submission: Refused(
             Reason.NO_CERTIFICATE, "none for b", address="b@acme.example", message_id="01a"
         )
@@ -80,6 +75,17 @@ def test_a_refusal_of_each_port_method_is_told_with_its_reason() -> None:
         door.reception.mail_answer = Refused(Reason.STORE_UNAVAILABLE, "database locked", temporary=True)
         assert send_mail(client).startswith(b"451 4.3.0 store-unavailable: ")
         assert len(door.submissions) == 1
+
+
+def test_who_is_turned_away_leaves_a_trace() -> None:
+    with capture_logs() as logs, open_door() as door, Client(door.port) as client:
+        greet(client)
+        client.command("MAIL FROM:<stranger@evil.example>")
+        assert client.command("RCPT TO:<x@elsewhere.example>").startswith(b"550 5.7.1")
+    assert [(str(sender), str(to), refused.reason) for sender, to, refused in door.reception.turned] == [
+        ("stranger@evil.example", "x@elsewhere.example", Reason.SENDER_NOT_MANAGED)
+    ]
+    assert [entry["reason"] for entry in logs if entry["event"] == "refused"] == ["sender-not-managed"]
 
 
 @LOOPS
@@ -98,13 +104,9 @@ def test_an_unexpected_error_is_temporary_and_the_connection_lives(loop: LoopNam
         door.reception.failed_answer = None
         assert send_mail(client) == b"451 4.3.0 internal error, nothing was accepted, try again later"
         assert door.memory.used == 0
-
-        def unavailable(recipient: Address) -> Refused | None:
-            raise StoreUnavailable("the disk is full")
-
-        door.reception.rcpt_answer = unavailable
+        door.reception.mail_error = StoreUnavailable("the disk is full")
         assert send_mail(client)[:9] == b"451 4.3.0"
-        door.reception.rcpt_answer = lambda recipient: None
+        door.reception.mail_error = None
         door.reception.receive_answer = None
         assert send_mail(client) == b"250 2.0.0 accepted id=id4"
     errors = [entry for entry in logs if entry["log_level"] == "error"]
@@ -154,11 +156,11 @@ def test_what_is_pipelined_behind_a_message_waits_for_its_reply() -> None:
         client.command("DATA")
         client.send(b"one\r\n.\r\nMAIL FROM:<c@acme.example>\r\nRCPT TO:<d@acme.example>\r\nDATA\r\n")
         assert door.reception.receiving.wait(PATIENCE)
-        assert len(door.reception.rcpt_calls) == 1
+        assert door.reception.mails == 1
         door.open_gate()
         assert [client.read_line()[:9] for _ in range(3)] == [b"250 2.0.0", b"250 2.1.0", b"250 2.1.5"]
         assert client.read_line()[:3] == b"354"
-        assert len(door.reception.rcpt_calls) == 2
+        assert door.reception.mails == 2
 
 
 @LOOPS

@@ -3,24 +3,17 @@
 import socket
 from collections.abc import Iterator
 from http.client import HTTPConnection
-from threading import Thread
 
 import pytest
 
 from tests.doubles.admin_site import AdminSite
-from webui.serving import open_server
+from tests.servers.site import serving
 
 
 @pytest.fixture
 def port(site: AdminSite) -> Iterator[int]:
-    server = open_server(site.app, socket.create_server(("127.0.0.1", 0)))
-    thread = Thread(target=server.run, daemon=True)
-    thread.start()
-    yield int(server.effective_port)
-    server.close()
-    server.task_dispatcher.shutdown()
-    thread.join(10)
-    assert not thread.is_alive()
+    with serving(site.app) as number:
+        yield number
 
 
 def test_it_serves_and_does_not_introduce_itself(port: int) -> None:
