@@ -22,7 +22,7 @@ def open_server(app: Flask, listening: socket.socket) -> Any:
         sockets=[listening],
         ident=None,
         threads=4,
-        channel_timeout=60,
+        channel_timeout=20,
         connection_limit=200,
         max_request_body_size=_LARGEST_REQUEST,
         max_request_header_size=32 * 1024,

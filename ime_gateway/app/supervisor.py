@@ -35,6 +35,7 @@ _RESTART_SECONDS = (0.2, 1.0, 5.0, 15.0)
 _STABLE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 _DRAIN_SECONDS = 60.0
+_STUCK_SECONDS = 45.0
 
 log = structlog.get_logger("supervisor")
 
@@ -129,6 +130,7 @@ class Supervisor:
     def _watch(self) -> None:
         """Start again what died, ever more slowly while it keeps dying."""
         now = time.monotonic()
+        self._kill_stuck(now)
         for index, child in enumerate(self._children):
             if child.due == 0.0 and child.process.exitcode is not None:
                 if now - child.started_at > _STABLE_SECONDS:
@@ -144,6 +146,16 @@ class Supervisor:
                     self._connections[index] = NOT_SERVING
             if child.due and now >= child.due:
                 child.process, child.started_at, child.due = child.start(), now, 0.0
+
+    def _kill_stuck(self, now: float) -> None:
+        """A worker whose event loop has not run for so long will not answer again: another takes its place."""
+        beats, states = self._board.beats(), self._board.states()
+        for index, child in enumerate(self._children[: self._board.workers]):
+            silent = now - max(beats[index], child.started_at)
+            if states[index] is WorkerState.READY and silent > _STUCK_SECONDS and child.process.exitcode is None:
+                log.error("worker is stuck and killed", process=child.name, silent_seconds=round(silent))
+                child.process.kill()
+                child.process.join()
 
     def _restart_workers(self) -> None:
         """SIGHUP: new settings, one worker at a time, so that the ports stay open."""

@@ -86,9 +86,12 @@ class _Worker:
         deliverer = build_deliverer(self._installation, queue, relay, self._owner, randomness)
         receiver = build_receiver(self._installation, relay, deliverer, self._owner, queue, randomness)
         budget = MemoryBudget(settings.smtp.memory_bytes)
+        # Outsiders may fill half of it; the rest is there for our own mail server.
+        budgets = {"internal": budget, "internet": budget.part(settings.smtp.memory_bytes // 2)}
         reception = MeteredReception(receiver, self._count)
         listeners = [
-            Listener(one, settings.smtp, reception, budget, self._places, SystemClock()) for one in settings.listener
+            Listener(one, settings.smtp, reception, budgets[one.role], self._places, SystemClock())
+            for one in settings.listener
         ]
         for listener in listeners:
             listener.start(self._sockets[listener.name])

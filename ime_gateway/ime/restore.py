@@ -13,6 +13,7 @@ from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.address import Address, Group, Mailbox, flatten, parse_address_list
 from ime_gateway.mail.headers import HeaderBlock, decode_words, make_address_field, make_field
+from ime_gateway.mail.markers import BLIND_HEADERS
 
 ORIGINAL_HEADERS = frozenset({"x-sm-origto", "x-sm-origcc", "x-sm-origbcc"})
 
@@ -70,7 +71,7 @@ def restore(headers: HeaderBlock, pseudo_recipient: Address) -> Restored | Unres
 
 
 def _rebuild(headers: HeaderBlock, to: tuple[Mailbox, ...], cc: tuple[Mailbox, ...]) -> HeaderBlock:
-    cleaned = headers.without(ORIGINAL_HEADERS | {"bcc"})
+    cleaned = headers.without(ORIGINAL_HEADERS | BLIND_HEADERS)
     if to:
         cleaned = cleaned.replace("To", make_address_field("To", to))
     else:
@@ -94,16 +95,31 @@ def _read_value(text: str, name: str) -> tuple[Mailbox | Group, ...]:
     else they are the mail server's encoding of the whole value, and are decoded before reading.
     """
     try:
-        return parse_address_list(text, semicolons=True)
+        plain = parse_address_list(text, semicolons=True)
     except UnreadableMail as error:
         if "=?" not in text:
             raise UnreadableMail(f"{name.upper()}: {error}", error.evidence) from error
         if _GLUED_WORD.search(text):
             raise UnreadableMail(f"{name.upper()} can be read as two different lists of people") from error
+    else:
+        return _only_reading(plain, text, name)
     try:
         return parse_address_list(decode_words(text), semicolons=True)
     except UnreadableMail as error:
         raise UnreadableMail(f"{name.upper()}: {error}", error.evidence) from error
+
+
+def _only_reading(plain: tuple[Mailbox | Group, ...], text: str, name: str) -> tuple[Mailbox | Group, ...]:
+    """`plain`, unless the decoded text names other people: then the mail server may have encoded some of them."""
+    if "=?" not in text:
+        return plain
+    try:
+        decoded = parse_address_list(decode_words(text), semicolons=True)
+    except UnreadableMail:
+        return plain
+    if {mailbox.address.key for mailbox in flatten(decoded)} != {mailbox.address.key for mailbox in flatten(plain)}:
+        raise UnreadableMail(f"{name.upper()} can be read as two different lists of people")
+    return plain
 
 
 def _beside(headers: HeaderBlock, name: str, pseudo_recipient: Address) -> tuple[Mailbox, ...]:

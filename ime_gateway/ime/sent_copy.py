@@ -6,7 +6,7 @@ original (design 6.5, fact 5). A sent copy asks nobody for a receipt: no notific
 ever come back (RFC 8098 section 2.1).
 """
 
-from ime_gateway.mail.headers import HeaderBlock, make_field
+from ime_gateway.mail.headers import HeaderBlock, make_field, without_controls
 
 SENT_COPY_MARKER = "X-ESWmail-InternalEncrypt-sentcopy"
 
@@ -26,5 +26,5 @@ def sent_copy_headers(headers: HeaderBlock, *, sender_is_recipient: bool, new_me
     references = marked.first("references")
     thread = f"{references.text.strip()} {original.text.strip()}" if references is not None else original.text.strip()
     return marked.replace("Message-ID", make_field("Message-ID", new_message_id)).replace(
-        "References", make_field("References", thread)
+        "References", make_field("References", without_controls(thread))
     )

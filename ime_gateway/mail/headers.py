@@ -230,3 +230,8 @@ __all__ = [
     "make_field",
     "parse_fields",
 ]
+
+
+def without_controls(text: str) -> str:
+    """Text that `make_field` takes: control characters, which no header may hold, become blanks (RFC 5322, 2.2)."""
+    return "".join(" " if ord(character) < 32 or 127 <= ord(character) < 160 else character for character in text)

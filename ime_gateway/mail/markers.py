@@ -10,11 +10,14 @@ from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.mail.headers import Field, HeaderBlock
 from ime_gateway.mail.lookalike import apparent_name, disguise_pattern
 from ime_gateway.mail.message import Message
-from ime_gateway.mail.mime_tree import Part, walk
+from ime_gateway.mail.mime_tree import MAX_PARTS, Part, walk
+from ime_gateway.mail.recognise import protection_of
 from ime_gateway.mail.transfer_encoding import decode_transfer
 
 ORIG_HEADERS = ("x-sm-origto", "x-sm-origcc", "x-sm-origbcc")
 """The recipients of IME 1.0 mail, written by the add-in."""
+BLIND_HEADERS = frozenset({"bcc", "resent-bcc"})
+"""Fields that name blind recipients (RFC 5322 sections 3.6.3 and 3.6.6); none may leave (P6)."""
 CONTROL_HEADERS = frozenset(
     (*ORIG_HEADERS, "x-smenc", "x-smsign", "x-smplain", "x-smwebmail", "x-smnosign", "x-smlfm", "x-smsubjectencrypt")
 )
@@ -33,7 +36,8 @@ EXCHANGE_PREFIXES = (
 _DISGUISED_CONTROL = disguise_pattern(tuple(sorted(CONTROL_HEADERS)))
 _DISGUISED_STATUS = disguise_pattern(STATUS_PREFIXES)
 _DISGUISED_EXCHANGE = disguise_pattern(EXCHANGE_PREFIXES)
-_ENCODED = ("base64", "quoted-printable", "x-uuencode", "uuencode", "x-uue")
+_ENCODED = ("base64", "quoted-printable", "uuencode", "x-uue")
+"""Looked for anywhere in the field: comments and quotes around it deceive some readers."""
 
 
 def strip_markers(message: Message, exchange_headers: bool) -> Message:
@@ -45,18 +49,36 @@ def strip_markers(message: Message, exchange_headers: bool) -> Message:
     attached message that is encoded against RFC 2046 section 5.2.1.
     """
     headers = _without_markers(message.headers, exchange_headers)
+    body = _clean_body(message, exchange_headers)
+    if body is None:
+        return message if headers is message.headers else message.with_headers(headers)
+    return Message(headers, body, message.ends_in_header)
+
+
+def strip_nested_markers(message: Message) -> Message:
+    """An insider's message without markers inside: a forwarded IME original carries its Bcc list (P6).
+
+    What is signed or encrypted stays as it is (P7). Raises UnreadableMail as `strip_markers` does.
+    """
+    if protection_of(message) != "none":
+        return message
+    body = _clean_body(message, exchange_headers=False)
+    return message if body is None else Message(message.headers, body, message.ends_in_header)
+
+
+def _clean_body(message: Message, exchange_headers: bool) -> memoryview | None:
+    """The body without the markers inside it; None when there are none."""
     parts = walk(message)
+    room = MAX_PARTS - len(parts)
     cuts: list[tuple[int, int]] = []
     looked_at = 0
     for part in parts:
         if part.depth:
             cuts += _cuts(part, exchange_headers)
         if part.start >= looked_at and _encoded_container(part):
-            _refuse_hidden_markers(message, part, exchange_headers)
+            room -= _refuse_hidden_markers(message, part, exchange_headers, room)
             looked_at = part.end
-    if not cuts:
-        return message if headers is message.headers else message.with_headers(headers)
-    return Message(headers, _cut_out(message.body, cuts), message.ends_in_header)
+    return _cut_out(message.body, cuts) if cuts else None
 
 
 def strip_status(headers: HeaderBlock) -> HeaderBlock:
@@ -129,14 +151,19 @@ def _cut_out(body: memoryview, cuts: list[tuple[int, int]]) -> memoryview:
 
 def _encoded_container(part: Part) -> bool:
     """A message or multipart under an encoding that RFC 2046 forbids, yet that some readers undo."""
-    return (part.embeds_message or part.media_type.startswith("multipart/")) and part.encoding in _ENCODED
+    return (part.embeds_message or part.media_type.startswith("multipart/")) and any(
+        word in field.text.lower() for field in part.headers.all("content-transfer-encoding") for word in _ENCODED
+    )
 
 
-def _refuse_hidden_markers(message: Message, part: Part, exchange_headers: bool) -> None:
+def _refuse_hidden_markers(message: Message, part: Part, exchange_headers: bool, room: int) -> int:
+    """How many parts were looked at, at most `room`: all containers of a message share one limit."""
     decoded = decode_transfer(message.body[part.start : part.end], part.encoding)
     headers = part.headers.without({"content-transfer-encoding"})
     inner = Message(headers, memoryview(decoded.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")))
-    for hidden in walk(inner)[1:]:
+    parts = walk(inner, max_parts=max(1, room))
+    for hidden in parts[1:]:
         # One look inside is enough: honest mail encodes a message against the rule at most once.
         if _encoded_container(hidden) or _cuts(hidden, exchange_headers):
             raise UnreadableMail("an attached message is encoded against RFC 2046 and hides gateway headers")
+    return len(parts)

@@ -15,7 +15,8 @@ from ime_gateway.mail.content_type import content_type_of
 from ime_gateway.mail.headers import MAX_BLOCK_BYTES, HeaderBlock, parse_fields
 from ime_gateway.mail.message import Message
 
-MAX_FIELDS_IN_ALL = 200_000
+MAX_PARTS = 10_000
+MAX_FIELDS_IN_ALL = 50_000
 """Header fields of all parts together; beyond, a small message would fill the memory."""
 MAX_DASH_LINES = 2_000_000
 """Lines that begin with `--` in one message; beyond, looking at each would stop the worker."""
@@ -74,7 +75,7 @@ def embeds_message(media_type: str) -> bool:
     return media_type == "text/rfc822-headers" or (media_type.startswith("message/") and media_type not in _REPORTS)
 
 
-def walk(message: Message, max_depth: int = 50, max_parts: int = 10_000) -> list[Part]:
+def walk(message: Message, max_depth: int = 50, max_parts: int = MAX_PARTS) -> list[Part]:
     """All parts in the order in which they begin, the whole message first.
 
     Raises UnreadableMail beyond the limits, or when a part says in two ways what it is.

@@ -7,9 +7,10 @@ mean nothing and are removed.
 
 from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.base.outcome import Refused
+from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.address import Address, flatten, parse_address_list
 from ime_gateway.mail.headers import HeaderBlock
-from ime_gateway.mail.markers import strip_controls, strip_status
+from ime_gateway.mail.markers import BLIND_HEADERS, strip_controls, strip_nested_markers, strip_status
 from ime_gateway.mail.message import Message
 from ime_gateway.mail.recognise import is_calendar
 from ime_gateway.pipeline.admission import Admitted
@@ -25,6 +26,9 @@ def prepare_outgoing(
     submission: Submission, admitted: Admitted, view: SiteView, pseudo_recipient: Address
 ) -> Prepared | Refused:
     """Everything about a message from inside that can be known without asking anybody."""
+    misaddressed = _misaddressed(submission, view, pseudo_recipient)
+    if misaddressed is not None:
+        return misaddressed
     trusted = strip_status(admitted.message.headers)
     wishes = read_wishes(trusted, view.policy.subject_keywords)
     message = admitted.message.with_headers(wishes.headers)
@@ -35,9 +39,26 @@ def prepare_outgoing(
             return restored
         message, recipients = restored
     else:
-        message = message.with_headers(strip_controls(message.headers).without({"bcc"}))
         recipients = addressed_recipients(submission, message.headers)
+    message = message.with_headers(strip_controls(message.headers).without(BLIND_HEADERS))
+    try:
+        message = strip_nested_markers(message)
+    except UnreadableMail as error:
+        return Refused(Reason.MALFORMED, str(error))
     return _prepared(submission, message, recipients, wishes, view, ime=ime)
+
+
+def _misaddressed(submission: Submission, view: SiteView, pseudo_recipient: Address) -> Refused | None:
+    """Mail that was meant to be encrypted internally but misses the address must not pass as ordinary mail (P1)."""
+    for entry in submission.recipients:
+        address = entry.address
+        if address.domain == pseudo_recipient.domain and address.key != pseudo_recipient.key:
+            detail = f"internal encryption listens at {pseudo_recipient} only"
+            return Refused(Reason.IME_MALFORMED, detail, address=str(address))
+        if address.domain.startswith("ime.") and address.domain.removeprefix("ime.") in view.managed:
+            detail = "internal encryption with containers (IME 2.0) is not available in this version"
+            return Refused(Reason.METHOD_NOT_AVAILABLE, detail, address=str(address))
+    return None
 
 
 def _prepared(
@@ -68,13 +89,21 @@ def _direction(recipients: tuple[PreparedRecipient, ...], view: SiteView) -> Dir
     return "internal" if inside else "outgoing"
 
 
+_READ_BYTES = 65_536
+"""So much of To and Cc is read: enough for a thousand people, and no way to keep the worker busy."""
+
+
 def addressed_recipients(submission: Submission, headers: HeaderBlock) -> tuple[PreparedRecipient, ...]:
     """The envelope's recipients in the order To, Cc, others; blind is who stands in neither.
 
     A To or Cc that cannot be read makes nobody visible: that costs an envelope, never a secret (P6).
     """
     places: dict[str, int] = {}
+    room = _READ_BYTES
     for field in (*headers.all("to"), *headers.all("cc")):
+        room -= len(field.raw)
+        if room < 0:
+            break
         try:
             listed = flatten(parse_address_list(field.text))
         except UnreadableMail:

@@ -101,7 +101,7 @@ class Receiver:
         return outcome
 
     async def _receive(self, submission: Submission, message_id: str) -> Outcome:
-        view = self.directory.latest() or await self.directory.view()  # as new as this message's MAIL
+        view = await self.directory.view()  # a certificate denied since MAIL is dead for this message too
         planned = await self.planner.plan(submission, view)
         if isinstance(planned, Refused):
             return await self._refuse(submission, planned, message_id, None)

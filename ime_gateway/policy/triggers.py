@@ -4,10 +4,11 @@ Read only from mail of an internal listener; on mail from outside the same words
 nothing (P5). Control headers and keywords are taken out before the mail goes on, Sensitivity stays.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ime_gateway.mail.headers import HeaderBlock, decode_words, make_field
+from ime_gateway.mail.headers import HeaderBlock, decode_words, make_field, without_controls
 from ime_gateway.settings.site import SubjectKeywords
 
 
@@ -46,17 +47,31 @@ def read_wishes(headers: HeaderBlock, keywords: SubjectKeywords) -> Wishes:
         "sign": _said(headers, "x-smsign"),
         "portal": _said(headers, "x-smwebmail") or sensitivity == "private",
     }
-    rest = subject
+    own, quoted = _own_words(subject)
     for wish in found:
-        rest, spoken = _take_out(rest, getattr(keywords, wish))
+        own, spoken = _take_out(own, getattr(keywords, wish))
         found[wish] = found[wish] or spoken
+    # In a reply the words may be an outsider's (P5): those still count that make the mail safer.
+    quoted, spoken = _take_out(quoted, keywords.encrypt)
+    found["encrypt"] = found["encrypt"] or spoken
+    rest = f"{own} {quoted}".strip() if own and quoted else own or quoted
     cleaned = headers.without(_WISH_HEADERS)
-    if rest != subject:
-        cleaned = cleaned.replace("Subject", make_field("Subject", rest))
+    if rest != subject.strip():
+        cleaned = cleaned.replace("Subject", make_field("Subject", without_controls(rest)))
     return Wishes(**found, headers=cleaned)
 
 
 _WISH_HEADERS = frozenset({"x-smenc", "x-smsign", "x-smplain", "x-smwebmail"})
+
+
+_REPLY = re.compile(r"\b(?:re|aw|antw|fwd?|wg|sv|vs|vb|rv|tr|ref|odp|rif)\s*(?:\[\d+\]|\(\d+\))?\s*:", re.IGNORECASE)
+"""How mail programs mark replies and forwarded mail, in the languages of our users."""
+
+
+def _own_words(subject: str) -> tuple[str, str]:
+    """What the sender wrote before the first mark of a reply, and the rest, which may be anybody's."""
+    mark = _REPLY.search(subject)
+    return (subject, "") if mark is None else (subject[: mark.start()].rstrip(), subject[mark.start() :])
 
 
 def _said(headers: HeaderBlock, name: str) -> bool:
@@ -69,13 +84,9 @@ def _value(headers: HeaderBlock, name: str) -> str:
 
 
 def _take_out(subject: str, words: Iterable[str]) -> tuple[str, bool]:
-    """The subject without each of `words`, in any case, and whether one was there."""
-    spoken = False
-    for word in words:
-        at = subject.lower().find(word.lower())
-        while at >= 0:
-            spoken = True
-            before, after = subject[:at].rstrip(), subject[at + len(word) :].lstrip()
-            subject = f"{before} {after}".strip() if before and after else before or after
-            at = subject.lower().find(word.lower())
-    return subject, spoken
+    """The subject without each of `words`, in any case, and whether one was there. Linear in the subject."""
+    pattern = "|".join(re.escape(word) for word in words if word)
+    if not pattern:
+        return subject, False
+    rest, found = re.subn(rf"[ \t]*(?:{pattern})[ \t]*", " ", subject, flags=re.IGNORECASE)
+    return (rest.strip(), True) if found else (subject, False)

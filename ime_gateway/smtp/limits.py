@@ -13,13 +13,25 @@ NOT_SERVING = -1
 class MemoryBudget:
     """Message bytes that this worker holds, over all its sessions; beyond the limit messages hear 452 4.3.1."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, whole: "MemoryBudget | None" = None) -> None:
+        """With `whole` this is a part of it: what is held here counts there as well."""
         self.limit = limit
         self.used = 0
+        self._whole = whole
+
+    def part(self, limit: int) -> "MemoryBudget":
+        """A budget inside this one, of at most `limit` bytes: for peers who must never use all of it."""
+        return MemoryBudget(limit, self)
 
     def has_room(self, size: int) -> bool:
         """Would a message of `size` bytes fit now?"""
-        return self.used + size <= self.limit
+        return self.used + size <= self.limit and (self._whole is None or self._whole.has_room(size))
+
+    def hold(self, size: int) -> None:
+        """Count `size` bytes more, or with a negative number fewer."""
+        self.used += size
+        if self._whole is not None:
+            self._whole.hold(size)
 
     def reservation(self) -> "Reservation":
         """An empty share for one message."""
@@ -40,13 +52,13 @@ class Reservation:
         more = size - self.size
         if more > 0 and not self._budget.has_room(more):
             return False
-        self._budget.used += more
+        self._budget.hold(more)
         self.size = size
         return True
 
     def release(self) -> None:
         """Give everything back."""
-        self._budget.used -= self.size
+        self._budget.hold(-self.size)
         self.size = 0
 
 

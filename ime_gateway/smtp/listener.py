@@ -109,13 +109,12 @@ class Listener:
         connection.setblocking(False)
         if not may_connect(settings.role, settings.allow, peer_ip):
             self._turn_away(connection, peer_ip, replies.not_allowed(smtp.hostname), "address not allowed")
-        elif self._board.mine >= smtp.max_connections:
+        elif (
+            len(self._sessions) >= smtp.max_connections
+        ):  # each listener has its own: outsiders never crowd insiders out
             self._turn_away(connection, peer_ip, replies.TOO_MANY_CONNECTIONS, "too many connections")
         else:
-            self._board.enter()
-            await loop.connect_accepted_socket(
-                lambda: Wire(lambda wire: self._begin(wire, peer_ip), self._end), connection
-            )
+            await self._admit(loop, connection, peer_ip)
 
     async def _admit(self, loop: asyncio.AbstractEventLoop, connection: socket.socket, peer_ip: str) -> None:
         def wire() -> Wire:

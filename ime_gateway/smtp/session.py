@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from ime_gateway.ports.reception import SessionInfo
-from ime_gateway.smtp import commands, proxy_protocol, replies, tls_inbound
+from ime_gateway.smtp import commands, proxy_protocol, relay_permission, replies, tls_inbound
 from ime_gateway.smtp.command_lines import LineFault
 from ime_gateway.smtp.commands import CommandError
 from ime_gateway.smtp.door import Door
@@ -213,6 +213,10 @@ class Session:
             data += await self._wire.header(_PROXY_SECONDS)
         self._wire.put_back(data[header.length :])
         if header.client_ip:
+            listener = self._door.listener
+            if not relay_permission.may_connect(listener.role, listener.allow, header.client_ip):
+                self._wire.write(replies.not_allowed(self._door.smtp.hostname))
+                raise proxy_protocol.ProxyHeaderError(f"{header.client_ip} behind the balancer is not allowed")
             self._mail.session = replace(self._mail.session, peer_ip=header.client_ip)
 
     def _who(self) -> dict[str, str]:
