@@ -12,13 +12,17 @@ from waitress.server import create_server
 _LARGEST_REQUEST = 128 * 1024
 
 
-def open_server(app: Flask, listening: socket.socket) -> Any:
+def open_server(app: Flask, listening: socket.socket, trusted_proxy: str = "") -> Any:
     """The server on a bound socket; `run()` serves until `close()`.
+
+    trusted_proxy: the address of a proxy whose X-Forwarded-For names the visitor; empty: no proxy.
 
     The pages' sessions and counters live in this process: serve the site from one process only.
     """
+    proxy = {"trusted_proxy": trusted_proxy, "trusted_proxy_headers": {"x-forwarded-for"}} if trusted_proxy else {}
     return create_server(
         app,
+        **proxy,
         sockets=[listening],
         ident=None,
         threads=4,

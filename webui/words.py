@@ -4,12 +4,14 @@ from datetime import UTC, datetime
 
 from flask import Flask
 
+from ime_gateway.admin.overview_desk import refused_with_message
 from ime_gateway.base.reasons import Reason
 
 
 def attach_words(app: Flask) -> None:
     """Make the filters known to all templates."""
     app.jinja_env.filters.update(utc=utc, groups=groups, sentence=sentence, count_of=count_of)
+    app.jinja_env.filters.update(refused_with_message=refused_with_message)
 
 
 def utc(moment: float) -> str:

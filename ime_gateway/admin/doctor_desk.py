@@ -30,6 +30,7 @@ Probe = Callable[[str], str | None]
 
 EXPIRY_DAYS = 60
 _EVENTS = 100_000
+_ADD_ONE = "no certificate is known; add one: ime-gateway cert import FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ def _unreachable(
     choice = choose(facts, view.policy.hierarchy)
     if choice.candidate is not None:
         return None
-    detail = choice.reason.sentence if choice.reason is Reason.NO_CERTIFICATE else choice.detail
+    detail = _ADD_ONE if choice.reason is Reason.NO_CERTIFICATE else choice.detail
     return Unreachable(key, choice.reason, detail)
 
 

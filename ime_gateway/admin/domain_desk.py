@@ -9,7 +9,7 @@ from ime_gateway.keys.usable import Verdict, judge
 from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.registry import Registry
-from ime_gateway.settings.site import ManagedDomain, PartnerDomain
+from ime_gateway.settings.site import ManagedDomain, PartnerDomain, domain_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,10 @@ class DomainDesk:
 
     def row(self, name: str) -> DomainRow:
         """One domain; raises UserError when it is not known."""
-        wanted = name.strip().rstrip(".").lower()
+        try:
+            wanted = domain_name(name)
+        except ValueError as error:
+            raise UserError(str(error)) from None
         for row in self.rows():
             if row.domain.name == wanted:
                 return row

@@ -44,12 +44,30 @@ class Expiry:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedMessage:
+    """One refused message with everybody who did not get it."""
+
+    events: tuple[Event, ...]
+    """In the order in which they were written; never empty."""
+
+    @property
+    def in_the_way(self) -> tuple[Event, ...]:
+        """Those whose own reason counts; all of them when no one's does."""
+        return tuple(event for event in self.events if not refused_with_message(event.detail)) or self.events
+
+    @property
+    def with_it(self) -> tuple[Event, ...]:
+        """Those who could have been served."""
+        return tuple(event for event in self.events if event not in self.in_the_way)
+
+
+@dataclass(frozen=True, slots=True)
 class Glance:
     """The overview page's data, but for the health report, which the roof gives."""
 
     queue: Mapping[str, int]
-    refusals: tuple[Event, ...]
-    """The newest refusals, newest first."""
+    refusals: tuple[RefusedMessage, ...]
+    """The messages that were refused last, newest first."""
     evidence: int
     """Messages that were set aside because they failed again and again."""
     expiry: Expiry
@@ -65,12 +83,16 @@ class OverviewDesk:
         self._remembered: tuple[int, float, Expiry] | None = None
 
     def glance(self, *, refusals: int = 8) -> Glance:
-        """How things stand now; the newest `refusals` refusals among the latest events."""
+        """How things stand now; the newest `refusals` refused messages among the latest events."""
         latest = self._registry.events(limit=_SCANNED_EVENTS)
-        refused = [event for event in reversed(latest) if event.event == "refused"]
+        refused: dict[object, list[Event]] = {}
+        for position, event in enumerate(latest):
+            if event.event == "refused":
+                refused.setdefault(event.id or position, []).append(event)
+        newest = [RefusedMessage(tuple(events)) for events in reversed(refused.values())]
         return Glance(
             queue=self._registry.queue_counts(),
-            refusals=tuple(refused[:refusals]),
+            refusals=tuple(newest[:refusals]),
             evidence=len(self._registry.held()),
             expiry=self._expiry(),
         )
@@ -105,3 +127,8 @@ class OverviewDesk:
             expiry = Expiry(tuple(found), known, complete=known < SCANNED_CERTIFICATES)
             self._remembered = (generation, now, expiry)
             return expiry
+
+
+def refused_with_message(detail: str) -> bool:
+    """Was this recipient refused only because the whole message was? Then the reason is about somebody else."""
+    return detail.startswith("refused with the whole message")

@@ -11,6 +11,7 @@ from typing import Literal
 from ime_gateway.admin.intake import Arrival
 from ime_gateway.admin.judging import anchors_of
 from ime_gateway.admin.site_file import SiteContents
+from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.keys.usable import judge
 from ime_gateway.ports.clock import Clock
@@ -62,9 +63,13 @@ class SiteDesk:
         self._clock = clock
 
     def apply(self, contents: SiteContents, *, prune: bool, dry_run: bool, actor: str) -> ApplyReport:
-        """Put `contents` in force; with `prune` also remove what they do not name."""
+        """Put `contents` in force; with `prune` also remove what they do not name.
+
+        Raises UserError, and applies nothing, when a domain would silently change sides.
+        """
         with self._registry.transaction(write=not dry_run) as live:
             view = live.view()
+            _require_same_side(contents, view)
             steps = [*_policy(contents, view), *_domains(contents, view), *_people(contents, live, prune=prune)]
             steps += [*_roots(contents, view), *_trust(contents, view)]
             if prune:
@@ -126,18 +131,30 @@ def _policy(contents: SiteContents, view: SiteView) -> Iterator[_Step]:
     )
 
 
+def _require_same_side(contents: SiteContents, view: SiteView) -> None:
+    """Ours or a partner's decides who is served and what must be encrypted: nobody changes it by a slip in a file."""
+    wanted_partners = (domain.name for domain, _ in contents.partners)
+    wanted_managed = (domain.name for domain, _ in contents.managed)
+    trouble = [(name, "managed") for name in wanted_partners if name in view.managed]
+    trouble += [(name, "partner") for name in wanted_managed if name in view.partners]
+    if trouble:
+        raise UserError(
+            "\n".join(f"{name} is a {kind} domain; first: ime-gateway domain remove {name}" for name, kind in trouble)
+        )
+
+
 def _domains(contents: SiteContents, view: SiteView) -> Iterator[_Step]:
     for managed, certificates in contents.managed:
         kind = _domain_kind(managed, view.managed.get(managed.name), certificates, view)
         yield (
             Change(kind, "managed domain", managed.name),
-            None if kind == "unchanged" else _put_managed(managed, certificates, moved=managed.name in view.partners),
+            None if kind == "unchanged" else _put_managed(managed, certificates),
         )
     for partner, certificates in contents.partners:
         kind = _domain_kind(partner, view.partners.get(partner.name), certificates, view)
         yield (
             Change(kind, "partner domain", partner.name),
-            None if kind == "unchanged" else _put_partner(partner, certificates, moved=partner.name in view.managed),
+            None if kind == "unchanged" else _put_partner(partner, certificates),
         )
 
 
@@ -148,28 +165,18 @@ def _domain_kind(
     view: SiteView,
 ) -> ChangeKind:
     if stored is None:
-        return "changed" if wanted.name in view.managed or wanted.name in view.partners else "added"
+        return "added"
     there = {certificate.thumbprint for certificate in view.domain_certificates.get(wanted.name, ())}
     same = stored == wanted and there == {certificate.thumbprint for certificate in certificates}
     return "unchanged" if same else "changed"
 
 
-def _put_managed(domain: ManagedDomain, certificates: tuple[Certificate, ...], *, moved: bool) -> _Act:
-    def act(live: RegistryTransaction) -> None:
-        if moved:
-            live.delete_domain(domain.name)
-        live.put_managed_domain(domain, certificates)
-
-    return act
+def _put_managed(domain: ManagedDomain, certificates: tuple[Certificate, ...]) -> _Act:
+    return lambda live: live.put_managed_domain(domain, certificates)
 
 
-def _put_partner(domain: PartnerDomain, certificates: tuple[Certificate, ...], *, moved: bool) -> _Act:
-    def act(live: RegistryTransaction) -> None:
-        if moved:
-            live.delete_domain(domain.name)
-        live.put_partner_domain(domain, certificates)
-
-    return act
+def _put_partner(domain: PartnerDomain, certificates: tuple[Certificate, ...]) -> _Act:
+    return lambda live: live.put_partner_domain(domain, certificates)
 
 
 def _people(contents: SiteContents, live: RegistryTransaction, *, prune: bool) -> Iterator[_Step]:

@@ -53,6 +53,11 @@ class Explainer:
         peer = submission.session.peer_ip
         if not may_connect(listener.role, listener.allow, peer):
             return Refused(Reason.RELAY_DENIED, f"{peer} is not in allow of listener {listener.name}")
+        smtp = self._installation.settings.smtp
+        if len(submission.data) > smtp.max_message_bytes:
+            return Refused(
+                Reason.TOO_LARGE, f"{len(submission.data)} bytes, at most {smtp.max_message_bytes} are taken"
+            )
         pseudo = self._planner.pseudo_recipient.key
         facts = RelayFacts(is_managed=view.managed.__contains__, ime_addresses=frozenset({pseudo}))
         for entry in submission.recipients:

@@ -21,6 +21,7 @@ import structlog
 from ime_gateway.app.board import Board, WorkerState
 from ime_gateway.app.installation import load_installation, open_installation
 from ime_gateway.app.logs import configure_logs
+from ime_gateway.app.preflight.run import refuse_unfit
 from ime_gateway.app.sockets import bind_host_and_port, bind_listeners, port_of
 from ime_gateway.app.web_process import run_web
 from ime_gateway.app.worker import run_worker
@@ -60,6 +61,7 @@ def serve(config: Path, workers: int | None = None) -> None:
     StoreUnavailable before anything is started.
     """
     settings = load_installation(config).settings
+    refuse_unfit(settings, time.time())
     with open_installation(config) as installation:
         installation.require_current_schema()
     Supervisor(config, settings, workers or settings.smtp.workers).run()
@@ -161,6 +163,7 @@ class Supervisor:
         """SIGHUP: new settings, one worker at a time, so that the ports stay open."""
         try:
             settings = load_installation(self._config).settings
+            refuse_unfit(settings, time.time())
         except ConfigurationError as error:
             log.error("settings not reloaded", cause=str(error))
             return
@@ -172,15 +175,18 @@ class Supervisor:
                 return
             self._stop_child(child, time.monotonic() + _DRAIN_SECONDS)
             child.process, child.started_at, child.due = child.start(), time.monotonic(), 0.0
-            self._await_ready(index)
+            if not self._is_ready_soon(index):
+                log.error("settings not reloaded by all workers", process=child.name)
+                return
         log.info("settings reloaded")
 
-    def _await_ready(self, index: int) -> None:
+    def _is_ready_soon(self, index: int) -> bool:
         deadline = time.monotonic() + _DRAIN_SECONDS
         while time.monotonic() < deadline and self._board.states()[index] is not WorkerState.READY:
             if self._stop or self._children[index].process.exitcode is not None:
-                return
+                return False
             time.sleep(_POLL_SECONDS)
+        return self._board.states()[index] is WorkerState.READY
 
     def _shut_down(self) -> None:
         self._board.stop()

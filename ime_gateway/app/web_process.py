@@ -52,13 +52,14 @@ def run_web(
     signal.signal(signal.SIGTERM, _stop)
     with open_installation(config) as installation:
         health = Health(installation, board, ports)
+        web = installation.settings.web
         desks = open_desks(installation.store.registry, SystemClock(), secrets.token_bytes)
         secret = hmac.digest(installation.master_key, b"web sessions", hashlib.sha256)
-        pages = create_app(desks, health, behind_tls=False, secret_key=secret)
+        pages = create_app(desks, health, behind_tls=web.behind_tls, secret_key=secret)
         if metrics is not None:
             answering = metrics_app(board, installation.store.registry.queue_counts)
             threading.Thread(target=_serve_metrics, args=(answering, metrics), daemon=True).start()
-        open_server(pages, site).run()
+        open_server(pages, site, web.trusted_proxy).run()
 
 
 def _stop(_number: int, _frame: object) -> None:

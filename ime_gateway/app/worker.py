@@ -24,7 +24,7 @@ from ime_gateway.app.logs import configure_logs
 from ime_gateway.app.metering import MeteredQueue, MeteredReception
 from ime_gateway.app.parent_death import die_with_parent
 from ime_gateway.app.system_clock import SystemClock
-from ime_gateway.base.errors import StoreUnavailable
+from ime_gateway.base.errors import ConfigurationError, StoreUnavailable
 from ime_gateway.pipeline.deliver import Deliverer
 from ime_gateway.smtp.limits import ConnectionBoard, MemoryBudget
 from ime_gateway.smtp.listener import Listener
@@ -53,8 +53,12 @@ def run_worker(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     structlog.contextvars.bind_contextvars(worker=index)
-    with open_installation(config) as installation:
-        uvloop.run(_Worker(installation, index, sockets, board, connections).run())
+    try:
+        with open_installation(config) as installation:
+            uvloop.run(_Worker(installation, index, sockets, board, connections).run())
+    except ConfigurationError as error:
+        log.error("worker cannot start", cause=str(error))
+        raise SystemExit(1) from error
 
 
 class _Worker:

@@ -56,6 +56,11 @@ class Reason(StrEnum):
         """One sentence for people: what it means and, where somebody can act, what to do."""
         return _SENTENCES[self]
 
+    def sentence_with(self, detail: str) -> str:
+        """`sentence (detail)`; evidence that only repeats the sentence is left out."""
+        said = detail.strip().rstrip(".")
+        return self.sentence if said.casefold() in self.sentence.casefold() else f"{self.sentence} ({said})"
+
 
 _SENTENCES: dict[Reason, str] = {
     Reason.PERSONAL_CERTIFICATE: "Encrypted with the recipient's own S/MIME certificate.",

@@ -16,7 +16,7 @@ import structlog
 from ime_gateway.base.errors import StoreUnavailable
 from ime_gateway.mail.delivery_report import Status
 from ime_gateway.pipeline.compose_wire import wire_content
-from ime_gateway.pipeline.routes import route_of
+from ime_gateway.pipeline.routes import must_wait, route_of
 from ime_gateway.pipeline.settle import Attempt
 from ime_gateway.pipeline.settler import Settler
 from ime_gateway.ports.clock import Clock
@@ -36,6 +36,8 @@ _RECIPIENTS_PER_TRANSACTION = 100
 """What every server takes (RFC 5321 section 4.5.3.1.8)."""
 _HOPS_AT_ONCE = 4
 """Transactions under way, in multiples of `connections_per_hop`: slow hops leave room for others."""
+
+_POLICY_CHANGED = "not sent: encryption became mandatory for this partner after the mail was accepted; drop or wait"
 
 log = structlog.get_logger("delivery")
 
@@ -160,10 +162,15 @@ class Deliverer:
             return
         try:
             view = self._directory.latest() or await self._directory.view()
-            ways = _by_route(rows, view, self._settings.delivery.default_route)
+            waiting = [leased for leased in rows if must_wait(view, leased)]
+            free = [leased for leased in rows if leased not in waiting]
+            ways = _by_route(free, view, self._settings.delivery.default_route)
         except Exception as error:  # noqa: BLE001 - the edge: the rows wait, the cause is logged
             await self._settle(_troubled(rows, error))
             return
+        if waiting:
+            changed = RelayReply.own(Status.STORE_TROUBLE, _POLICY_CHANGED)
+            await self._settle([Attempt(leased, changed) for leased in waiting])
         if len(ways) == 1:
             await self._go(*ways[0], view, leased_at)
             return

@@ -23,7 +23,7 @@ def left_out_recipients(planned: Planned) -> list[ReportedRecipient]:
             address=str(plan.address),
             action="failed",
             status=Status.NOT_PROTECTED.value,
-            diagnostic=f"{plan.reason.value}: {plan.reason.sentence} {plan.detail}",
+            diagnostic=f"{plan.reason.value}: {plan.reason.sentence_with(plan.detail)}",
             remote="",
             orcpt=wishes[plan.address.key].orcpt,
         )

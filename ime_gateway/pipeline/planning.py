@@ -1,6 +1,7 @@
 """From a submission to its plan, without doing anything yet: what `receive` carries out and `explain` prints.
 
-One way for both, so that an explanation can never differ from what the gateway does.
+One way for both, so that an explanation can never differ from the decision. What only a live connection or a next
+hop knows (TLS, line ends, SIZE) is not part of it.
 """
 
 import asyncio
@@ -20,7 +21,10 @@ from ime_gateway.policy.decide import decide
 from ime_gateway.policy.plan import Plan
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.reception import Submission
-from ime_gateway.settings.model import Settings
+from ime_gateway.settings.model import Listener, Settings
+
+_THREAD_BYTES = 131_072
+"""Larger messages are read in a thread: whatever hides in them, other sessions go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,21 @@ class Planner:
         listener = self.settings.listener_named(submission.session.listener)
         if listener is None:
             return Refused(Reason.RELAY_DENIED, "unknown listener")
+        if len(submission.data) < _THREAD_BYTES:
+            prepared = self._prepare(submission, listener, view)
+        else:
+            prepared = await asyncio.to_thread(self._prepare, submission, listener, view)
+        if isinstance(prepared, Refused):
+            return prepared
+        try:
+            async with asyncio.timeout(self.settings.smtp.decide_seconds):
+                facts, known = await self.facts.gather(prepared, view, submission.received_at)
+        except TimeoutError:
+            return Refused(Reason.LOOKUP_TIMEOUT, "certificates could not be looked up in time", temporary=True)
+        return Planned(prepared, decide(facts), known)
+
+    def _prepare(self, submission: Submission, listener: Listener, view: SiteView) -> Prepared | Refused:
+        """All that needs the message and live data only; pure, so that a thread may do it."""
         admitted = admit(
             submission.data,
             listener,
@@ -60,17 +79,8 @@ class Planner:
         if isinstance(admitted, Refused):
             return admitted
         if submission.session.role == "internal":
-            prepared = prepare_outgoing(submission, admitted, view, self.pseudo_recipient)
-        else:
-            prepared = prepare_incoming(submission, admitted)
-        if isinstance(prepared, Refused):
-            return prepared
-        try:
-            async with asyncio.timeout(self.settings.smtp.decide_seconds):
-                facts, known = await self.facts.gather(prepared, view, submission.received_at)
-        except TimeoutError:
-            return Refused(Reason.LOOKUP_TIMEOUT, "certificates could not be looked up in time", temporary=True)
-        return Planned(prepared, decide(facts), known)
+            return prepare_outgoing(submission, admitted, view, self.pseudo_recipient)
+        return prepare_incoming(submission, admitted)
 
 
 def refusal_of(planned: Planned) -> Refused | None:

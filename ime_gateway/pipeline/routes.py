@@ -6,7 +6,7 @@ nothing from outside ever gains the trust of the inside.
 
 from ime_gateway.pipeline.gather_facts import partner_of
 from ime_gateway.ports.directory import SiteView
-from ime_gateway.ports.queue import Origin
+from ime_gateway.ports.queue import LeasedRow, Origin
 
 
 def route_of(view: SiteView, default_route: str, origin: Origin, domain: str) -> str | None:
@@ -22,3 +22,15 @@ def route_of(view: SiteView, default_route: str, origin: Origin, domain: str) ->
         return None
     partner = partner_of(view, domain)
     return partner.route if partner is not None and partner.route else default_route
+
+
+def must_wait(view: SiteView, leased: LeasedRow) -> bool:
+    """Whether a row that was accepted as plain mail may not leave so any more: its partner is mandatory by now (P1).
+
+    Reports are no content of ours and go on; so does what the internet sent to our own domains.
+    """
+    if leased.row.protection != "none" or leased.origin == "internet" or not leased.sender:
+        return False
+    domain = leased.row.recipient.rpartition("@")[2].lower()
+    partner = None if domain in view.managed else partner_of(view, domain)
+    return partner is not None and partner.encryption == "mandatory"

@@ -130,6 +130,10 @@ class Registry(Protocol):
         """An account by its name."""
         ...
 
+    def admins(self) -> list[AdminAccount]:
+        """All accounts, by name."""
+        ...
+
     def put_admin(self, account: AdminAccount) -> None:
         """Add or replace an account."""
         ...

@@ -187,7 +187,8 @@ def _problems(
 ) -> tuple[str, ...]:
     by_key: dict[KeyPath, list[str]] = {}
     for detail in error.errors(include_url=False):
-        by_key.setdefault(_within_file(detail["loc"], data), []).append(_sentence(detail, model))
+        sentence = _sentence(detail, model)
+        by_key.setdefault(_key_meant(_within_file(detail["loc"], data), sentence, data), []).append(sentence)
     found: list[tuple[int, str]] = []
     for key, sentences in by_key.items():
         if any(other[: len(key)] == key for other in by_key if other != key):
@@ -221,6 +222,17 @@ def _within_file(location: tuple[str | int, ...], data: Any) -> KeyPath:
     return tuple(path)
 
 
+def _key_meant(key: KeyPath, sentence: str, data: Any) -> KeyPath:
+    """A rule about a whole table begins with the key that breaks it; that key's line is the one to look at."""
+    for step in key:
+        try:
+            data = data[step]
+        except (LookupError, TypeError):
+            return key
+    word = re.match(r"\[*([a-z0-9_]+)", sentence)
+    return (*key, word.group(1)) if word and isinstance(data, Mapping) and word.group(1) in data else key
+
+
 def _where(path: Path, lines: LineIndex, key: KeyPath) -> str:
     name = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in key).removeprefix(".")
     return f"{path}, line {lines.find(key)}" + (f": {name}" if name else "")
@@ -235,6 +247,9 @@ def _sentence(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return "unknown key" + (f'; did you mean "{near[0]}"?' if near else "")
         case "missing":
             return "is missing"
+        case "tuple_type" if isinstance(detail["input"], Mapping):
+            name = detail["loc"][-1]
+            return f"there can be several: write [[{name}]] instead of [{name}]"
         case "literal_error":
             return "must be " + str(detail["ctx"]["expected"]).replace("'", '"')
         case "ip_v4_network" | "ip_v6_network":

@@ -61,7 +61,7 @@ class Secrets(Section):
     """Where the key that seals all other secrets lives."""
 
     master_key_file: Path = Path("master.key")
-    """32 random bytes, readable by the gateway's user only (mode 0600), kept outside the database."""
+    """64 hexadecimal digits, made by `init`; mode 0600, outside the database. Keep a copy: nothing opens without it."""
 
 
 class Smtp(Section):
@@ -171,6 +171,10 @@ class Web(Section):
 
     admin: HostAndPort = "127.0.0.1:8080"
     """Where the administrators' site and healthz answer; port 0 takes a free one."""
+    behind_tls: bool = False
+    """A TLS proxy stands in front: cookies are then `__Host-` and Secure, and HSTS is sent."""
+    trusted_proxy: str = ""
+    """Address of that proxy, whose X-Forwarded-For is believed; empty: nobody's."""
     portal: HostAndPort = "127.0.0.1:8081"
     """Where the portal will answer (comes with the portal)."""
     portal_url: str = ""

@@ -17,7 +17,8 @@ CipherChoice = Literal["auto", "aes-256-gcm", "aes-256-cbc"]
 Protection = Literal["smime-personal", "smime-domain"]
 
 
-def _domain(value: str) -> str:
+def domain_name(value: str) -> str:
+    """A domain as it is stored and compared: A-labels (RFC 5890), lower case, without final dot; ValueError."""
     name = value.strip().rstrip(".").lower()
     bare = name.removeprefix("*.")
     try:
@@ -32,11 +33,11 @@ def _domain(value: str) -> str:
 def _plain_domain(value: str) -> str:
     if value.strip().startswith("*"):
         raise ValueError("a managed domain cannot be a wildcard")
-    return _domain(value)
+    return domain_name(value)
 
 
 DomainName = Annotated[str, AfterValidator(_plain_domain)]
-DomainPattern = Annotated[str, AfterValidator(_domain)]
+DomainPattern = Annotated[str, AfterValidator(domain_name)]
 """A domain, or `*.x` for every domain below x."""
 
 

@@ -28,9 +28,9 @@ class LineIndex:
         return cls(_index(text.replace("\r\n", "\n")))
 
     def find(self, path: KeyPath) -> int:
-        """The line of a key, else of the nearest table around it, else 1."""
+        """The line of a key (of an array of tables: of its first), else of the nearest table around it, else 1."""
         for length in range(len(path), 0, -1):
-            line = self._lines.get(path[:length])
+            line = self._lines.get(path[:length]) or self._lines.get((*path[:length], 0))
             if line is not None:
                 return line
         return 1

@@ -81,9 +81,11 @@ def reply_for(refused: Refused) -> str:
     codes = _TEMPORARY.get(refused.reason, _TEMPORARY_ELSE) if refused.temporary else _PERMANENT[refused.reason]
     address = f" <{_one_line(refused.address)[:120]}>" if refused.address else ""
     tracking = f" (id={_one_line(refused.message_id)[:64]})" if refused.message_id else ""
-    middle = _one_line(f"{refused.reason}: {refused.reason.sentence} {refused.detail}")
+    middle = _one_line(f"{refused.reason}: {refused.reason.sentence_with(refused.detail)}")
     room = MAX_REPLY_CHARACTERS - len(codes) - len(address) - len(tracking) - 1
-    return f"{codes}{address} {middle[:room].rstrip()}{tracking}"
+    if len(middle) > room:
+        middle = middle[: room - 1].rstrip() + ")"
+    return f"{codes}{address} {middle}{tracking}"
 
 
 def refused(refusal: Refused) -> bytes:

@@ -23,6 +23,7 @@ from sqlalchemy.pool import QueuePool
 
 from ime_gateway.base.errors import ConfigurationError, StoreUnavailable
 from ime_gateway.store.dialect import POSTGRESQL, SQLITE, Dialect, Transaction
+from ime_gateway.store.master_key import COPY_BACK
 from ime_gateway.store.storage_errors import storage_errors
 
 _PRAGMAS = (
@@ -198,7 +199,7 @@ class Connections:
     def _compare_key(self, row: Any) -> None:
         if row is not None and row[0] != self._key_id:
             raise ForeignMasterKey(
-                "this database was sealed by another master key than the one in use",
+                f"this database was sealed by another master key than the one in use; {COPY_BACK}",
                 f"key check of the database {row[0]}, of the key {self._key_id}",
             )
 

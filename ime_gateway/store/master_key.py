@@ -12,6 +12,8 @@ from pathlib import Path
 from ime_gateway.base.errors import ConfigurationError
 from ime_gateway.ports.clock import Randomness
 
+COPY_BACK = "put your copy back; a new key opens nothing that is stored"
+
 
 def create_master_key(path: Path, randomness: Randomness) -> bytes:
     """Make a new key file with mode 0600; ConfigurationError when there is a file already."""
@@ -34,11 +36,14 @@ def read_master_key(path: Path) -> bytes:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read(200)
     except OSError as error:
-        raise ConfigurationError(f"cannot read the master key file {path}: {error.strerror}") from error
+        advice = f"; {COPY_BACK}" if isinstance(error, FileNotFoundError) else ""
+        raise ConfigurationError(f"cannot read the master key file {path}: {error.strerror}{advice}") from error
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigurationError(
             f"the master key file {path} can be read by others (mode {stat.S_IMODE(mode):04o}); run: chmod 600 {path}"
         )
     if not re.fullmatch(rb"[0-9a-fA-F]{64}", text.strip()):
-        raise ConfigurationError(f"the master key file {path} must hold 64 hexadecimal digits and nothing else")
+        raise ConfigurationError(
+            f"the master key file {path} must hold 64 hexadecimal digits and nothing else; {COPY_BACK}"
+        )
     return bytes.fromhex(text.strip().decode())

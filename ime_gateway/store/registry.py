@@ -53,6 +53,12 @@ class AdminRegistry:
             row = connection.execute(admins.select().where(admins.c.name == name)).one_or_none()
         return None if row is None else AdminAccount(row.name, row.password_hash, row.must_change)
 
+    def admins(self) -> list[AdminAccount]:
+        """As the port says."""
+        with self._connections.read() as connection:
+            rows = connection.execute(admins.select().order_by(admins.c.name)).all()
+        return [AdminAccount(row.name, row.password_hash, row.must_change) for row in rows]
+
     def put_admin(self, account: AdminAccount) -> None:
         """As the port says."""
         with self._change() as connection:

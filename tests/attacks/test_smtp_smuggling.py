@@ -1,6 +1,6 @@
 """SMTP smuggling (threat 34, R9): no odd end of data ever makes a second message.
 
-After `vectors/smtp-smuggling/HOWTO.txt`: each sequence stands where an end of data could be seen, followed by the
+Each sequence stands where an end of data could be seen, followed by the
 commands of a second mail and a true end; sent in one write, cut after
 each of its bytes, one byte at a time, by BDAT and inside TLS.
 """
@@ -14,6 +14,7 @@ from ime_gateway.ports.reception import Submission
 from tests.pki import make_ca, make_user
 from tests.smtp_door import Client, LoopName, open_door, until
 
+SEQUENCES = Path(__file__).resolve().parents[1] / "data" / "smuggling_sequences.csv"
 SECOND_MAIL = b"MAIL FROM:<evil@acme.example>\r\nRCPT TO:<victim@acme.example>\r\nDATA\r\nSubject: smuggled\r\n\r\nx"
 BEFORE = b"Subject: outer\r\n\r\nbody"
 END = b"\r\n.\r\n"
@@ -21,9 +22,9 @@ ROLES = pytest.mark.parametrize("role", ["internal", "internet"])
 LOOPS = pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 
 
-def sequences(vectors: Path) -> dict[str, bytes]:
+def sequences() -> dict[str, bytes]:
     """Every row but the control, for both directions: what some server sends, we may receive."""
-    with (vectors / "smtp-smuggling" / "sequences.csv").open(newline="") as file:
+    with SEQUENCES.open(newline="") as file:
         rows = {row["id"]: bytes.fromhex(row["bytes_hex"]) for row in csv.DictReader(file)}
     assert rows.pop("S0") == END
     assert len(rows) == 9
@@ -66,8 +67,8 @@ def cuts(row: bytes) -> list[list[bytes]]:
 
 @LOOPS
 @ROLES
-def test_data_sequences(vectors: Path, role: str, loop: LoopName) -> None:
-    for name, row in sequences(vectors).items():
+def test_data_sequences(role: str, loop: LoopName) -> None:
+    for name, row in sequences().items():
         for writes in cuts(row):
             with open_door(loop, listener={"role": role}) as door, Client(door.port) as client:
                 client.open_transaction("x@acme.example", "b@acme.example")
@@ -78,19 +79,19 @@ def test_data_sequences(vectors: Path, role: str, loop: LoopName) -> None:
 
 
 @ROLES
-def test_everything_in_one_write_from_the_first_command(vectors: Path, role: str) -> None:
+def test_everything_in_one_write_from_the_first_command(role: str) -> None:
     envelope = b"EHLO x\r\nMAIL FROM:<x@acme.example>\r\nRCPT TO:<b@acme.example>\r\nDATA\r\n"
-    for row in sequences(vectors).values():
+    for row in sequences().values():
         with open_door(listener={"role": role}) as door, Client(door.port) as client:
             replies = converse(client, [envelope + BEFORE + row + SECOND_MAIL + END])
             judge(door.submissions, replies[-1:])
 
 
 @ROLES
-def test_inside_tls(vectors: Path, tmp_path: Path, role: str) -> None:
+def test_inside_tls(tmp_path: Path, role: str) -> None:
     certificate, key = make_user("gw@acme.example", make_ca()).write(tmp_path, "gw")
     listener = {"role": role, "tls": "mandatory", "certificate": certificate, "key": key}
-    for row in sequences(vectors).values():
+    for row in sequences().values():
         for writes in (cuts(row)[0], *cuts(row)[2:-2]):
             with open_door(listener=listener) as door, Client(door.port) as client:
                 client.read_reply()
@@ -104,8 +105,8 @@ def test_inside_tls(vectors: Path, tmp_path: Path, role: str) -> None:
 
 
 @ROLES
-def test_bdat_carries_them_as_content(vectors: Path, role: str) -> None:
-    for row in sequences(vectors).values():
+def test_bdat_carries_them_as_content(role: str) -> None:
+    for row in sequences().values():
         attack = BEFORE + row + SECOND_MAIL + END
         for place in range(len(BEFORE), len(BEFORE) + len(row) + 1):
             with open_door(listener={"role": role}) as door, Client(door.port) as client:

@@ -177,6 +177,10 @@ class MemoryRegistry:
         self._check()
         return self._admins.get(name)
 
+    def admins(self) -> list[AdminAccount]:
+        """All accounts, by name."""
+        return [self._admins[name] for name in sorted(self._admins)]
+
     def put_admin(self, account: AdminAccount) -> None:
         self._check()
         self._admins[account.name] = account

@@ -172,3 +172,19 @@ def test_sighup_takes_new_settings_and_keeps_good_ones(gateway: Gateway) -> None
     until(lambda: "max_message_bites" in gateway.log(), "the log names the key")
     assert gateway.health()[0] == 200
     gateway.config.write_text(good)
+
+
+def test_what_check_calls_an_error_does_not_start_and_does_not_replace_what_runs(gateway: Gateway) -> None:
+    good = gateway.config.read_text()
+    for wrong in (
+        'allow = ["0.0.0.0/0"]',
+        'allow = ["127.0.0.0/8"]\ntls = "mandatory"\ncertificate = "no.pem"\nkey = "no.pem"',
+    ):
+        gateway.config.write_text(good.replace('allow = ["127.0.0.0/8"]', wrong, 1))
+        before = {worker.pid for worker in workers(gateway)}
+        os.kill(gateway.pid, signal.SIGHUP)
+        until(lambda: "settings not reloaded" in gateway.log(), "the log says why")
+        assert {worker.pid for worker in workers(gateway)} == before and gateway.health()[0] == 200
+        other = gateway.command("serve", check=False)
+        assert other == "", "nothing is started"
+    gateway.config.write_text(good)

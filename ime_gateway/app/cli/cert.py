@@ -45,10 +45,9 @@ def list_(
     if json:
         as_json([judged_json(item) for item in items])
         return
-    headings = ("addresses", "thumbprint", "until", "key", "used", "reason", "detail")
-    as_table(
-        headings, [_row(item) for item in items], empty="no certificate" + (f" matches {search}" if search else "")
-    )
+    headings = ("addresses", "used", "reason", "until", "key", "thumbprint", "detail")
+    empty = "no certificate" + (f" matches {search}" if search else "")
+    as_table(headings, [_row(item) for item in items], empty=empty, prose=2)
 
 
 def show(context: typer.Context, thumbprint: Thumbprint, config: ConfigOption = None, json: JsonOption = False) -> None:
@@ -108,7 +107,7 @@ def import_(
             except UserError as error:
                 raise UserError(f"{file}: {error}", error.evidence) from None
             for item, changed in taken:
-                _say_taken(item, changed=changed)
+                _say_taken(item, changed=changed, alone=len(taken) == 1)
 
 
 def delete(context: typer.Context, thumbprint: Thumbprint, config: ConfigOption = None) -> None:
@@ -130,21 +129,23 @@ def _password(file: Path | None, variable: str, *, ask: bool) -> str | None:
     return getpass.getpass("Password of the PKCS#12 file: ") if ask and sys.stdin.isatty() else None
 
 
-def _say_taken(item: JudgedCertificate, *, changed: bool) -> None:
+def _say_taken(item: JudgedCertificate, *, changed: bool, alone: bool) -> None:
     owner = ", ".join(item.entry.addresses) or f"CA {item.entry.certificate.subject}"
     say(f"{'imported' if changed else 'known already'}: {owner} {item.entry.certificate.thumbprint}")
     if item.entry.addresses and not item.verdict.usable:
         say(f"note: it is not used: {item.verdict.reason}: {item.verdict.detail}")
+    if not item.entry.addresses and (alone or item.entry.certificate.addresses):
+        say("note: it is a CA certificate and belongs to nobody; if it is a person's: --address ADDRESS")
 
 
 def _row(item: JudgedCertificate) -> tuple[Cell, ...]:
     certificate = item.entry.certificate
     return (
         ", ".join(item.entry.addresses) or f"CA: {certificate.subject}",
-        certificate.thumbprint.removeprefix("sha256:")[:16],
-        rfc3339(certificate.not_after)[:10],
-        f"{certificate.key_kind}-{certificate.key_bits}" + (" +private" if item.entry.has_private_key else ""),
         "" if not item.entry.addresses else coloured("yes" if item.verdict.usable else "no"),
         str(item.verdict.reason) if item.entry.addresses else "",
+        rfc3339(certificate.not_after)[:10],
+        f"{certificate.key_kind}-{certificate.key_bits}" + (" +private" if item.entry.has_private_key else ""),
+        certificate.thumbprint.removeprefix("sha256:")[:16],
         item.verdict.detail if item.entry.addresses else "",
     )

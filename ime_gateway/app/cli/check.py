@@ -24,7 +24,7 @@ def check(context: typer.Context, config: ConfigOption = None, json: JsonOption 
         as_json({"ok": errors == 0, "findings": listed})
     else:
         rows = [(coloured(one.level), one.key, one.message) for one in findings]
-        as_table(("", "what", "finding"), rows, empty="nothing to look at")
+        as_table(("", "what", "finding"), rows, empty="nothing to look at", prose=1)
     if errors:
         say_error(f"ime-gateway: {errors} {'error' if errors == 1 else 'errors'}; the gateway is not ready to start")
         raise typer.Exit(1)

@@ -65,8 +65,9 @@ def silence_of(route: str) -> str | None:
 
 
 def _people(file: Path) -> list[str]:
+    data = read_file(file)
     try:
-        return people_of_list(read_file(file).decode("utf-8"))
+        return people_of_list(data.decode("utf-8"))
     except UnicodeDecodeError:
         raise UserError(f"{file}: is not UTF-8 text") from None
     except UserError as error:
@@ -77,7 +78,7 @@ def _print(diagnosis: Diagnosis) -> None:
     if diagnosis.unreachable:
         say(f"{len(diagnosis.unreachable)} of {diagnosis.people} people cannot be reached encrypted yet:")
         rows = [(one.address, str(one.reason), one.detail) for one in diagnosis.unreachable]
-        as_table(("address", "reason", "detail"), rows, empty="")
+        as_table(("address", "reason", "detail"), rows, empty="", prose=1)
     else:
         say(f"All {diagnosis.people} people that are known can be reached encrypted.")
     if diagnosis.expiring:
@@ -85,20 +86,21 @@ def _print(diagnosis: Diagnosis) -> None:
         expiring = [
             (one.owner, rfc3339(one.certificate.not_after), one.certificate.thumbprint) for one in diagnosis.expiring
         ]
-        as_table(("owner", "until", "thumbprint"), expiring, empty="")
+        as_table(("owner", "until", "thumbprint"), expiring, empty="", prose=1)
     if diagnosis.domain_certificates:
         say("Domain certificates that are not used:")
         unusable = [
-            (one.domain, one.certificate.thumbprint, str(one.reason), one.detail)
+            (one.domain, str(one.reason), one.certificate.thumbprint, one.detail)
             for one in diagnosis.domain_certificates
         ]
-        as_table(("domain", "thumbprint", "reason", "detail"), unusable, empty="")
+        as_table(("domain", "reason", "thumbprint", "detail"), unusable, empty="", prose=2)
     if diagnosis.silent_hops:
         say("Next hops that do not answer:")
         as_table(
             ("domain", "next hop", "trouble"),
             [(one.domain, one.route, one.detail) for one in diagnosis.silent_hops],
             empty="",
+            prose=1,
         )
     say(
         "Ready."

@@ -70,4 +70,6 @@ def _routes(row: DomainRow) -> str:
 
 def _certificates(row: DomainRow) -> str:
     usable = sum(verdict.usable for _, verdict in row.certificates)
-    return f"{usable} of {len(row.certificates)}" if row.certificates else ""
+    if not row.certificates:
+        return "" if isinstance(row.domain, ManagedDomain) else "0"
+    return f"{usable} of {len(row.certificates)}"

@@ -13,7 +13,7 @@ from ime_gateway.app.cli.show import as_json, as_table, say
 from ime_gateway.app.installation import open_installation
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import UserError
-from ime_gateway.policy.explain import Explanation
+from ime_gateway.policy.explain import Explanation, RecipientLine
 from ime_gateway.settings.model import Listener
 
 
@@ -86,23 +86,16 @@ def _print(plan: Explanation) -> None:
     say(f"{plan['direction']}{', IME ' + plan['ime'] if plan['ime'] else ''}: {plan['decision']}")
     if plan["reply"]:
         say(f"reply: {plan['reply']}")
-    rows = []
-    for one in plan["recipients"]:
-        copy = "sent copy" if one["copy"] == "sent" else ("blind" if one["blind"] else "")
-        key = (one["key"] or "").removeprefix("sha256:")[:16]
-        rows.append(
-            (
-                one["address"],
-                copy,
-                str(one["group"]),
-                one["protection"] or "none possible",
-                one["reason"],
-                one["detail"],
-                key,
-            )
-        )
-    if rows:
-        as_table(("recipient", "copy", "envelope", "protection", "reason", "detail", "key"), rows, empty="")
+    headings = ("recipient", "protection", "reason", "envelope", "detail", "key")
+    if plan["recipients"]:
+        as_table(headings, [_row(one) for one in plan["recipients"]], empty="", prose=2)
     for one in plan["recipients"]:
         for other in one["not_taken"]:
             say(f"{one['address']}: not {other['protection']}: {other['reason']}: {other['detail']}")
+
+
+def _row(one: RecipientLine) -> tuple[str, ...]:
+    copy = ", sent copy" if one["copy"] == "sent" else ", blind" if one["blind"] else ""
+    key = (one["key"] or "").removeprefix("sha256:")[:16]
+    protection = one["protection"] or "none possible"
+    return (one["address"], protection, one["reason"], f"{one['group']}{copy}", one["detail"], key)

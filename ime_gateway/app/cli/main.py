@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from ime_gateway.app.cli import cert, check, doctor, domain, explain, init, queue, serve, site, track, trust
+from ime_gateway.app.cli import admin, cert, check, doctor, domain, explain, init, queue, serve, site, track, trust
 from ime_gateway.app.cli.options import ConfigOption
 from ime_gateway.app.cli.show import say, say_error
 from ime_gateway.base.errors import GatewayError
@@ -32,12 +32,20 @@ def build() -> typer.Typer:
     app.add_typer(cert.commands(), name="cert")
     app.add_typer(trust.commands(), name="trust")
     app.add_typer(domain.commands(), name="domain")
+    app.add_typer(admin.commands(), name="admin")
     return app
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the program; always ends in SystemExit. `arguments`: without the program's name."""
     sys.excepthook = _report
+    try:
+        _run(arguments)
+    finally:
+        _end_output()
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     command = typer.main.get_command(build())
     try:
         command.main(args=None if arguments is None else list(arguments), prog_name="ime-gateway")
@@ -46,6 +54,14 @@ def run(arguments: Sequence[str] | None = None) -> None:
         if error.evidence:
             say_error(f"  details: {error.evidence}")
         sys.exit(1)
+
+
+def _end_output() -> None:
+    """Whoever reads us may have seen enough (`| head`); that is no error, and the interpreter shall not call it one."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say_version(wanted: bool) -> None:

@@ -47,7 +47,7 @@ def list_(
         for line in lines
     ]  # fmt: skip
     headings = ("row", "id", "from", "to", "copy", "state", "tries", "next attempt", "last reply")
-    as_table(headings, rows, empty="the queue is empty")
+    as_table(headings, rows, empty="the queue is empty", prose=1)
 
 
 def show(

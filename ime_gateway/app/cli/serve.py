@@ -17,7 +17,9 @@ def serve(
     config: ConfigOption = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=1, max=64, help="Overrides [smtp] workers.", show_default=False),
+        typer.Option(
+            "--workers", metavar="N", min=1, max=64, help="Overrides workers of \\[smtp].", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Run the gateway. SIGTERM drains and stops, SIGHUP reads gateway.toml again."""

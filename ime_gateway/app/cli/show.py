@@ -6,14 +6,14 @@ so nothing of it may steer the terminal.
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 Cell = str | Text
+_GAP = "   "
 
 
 def safe(text: str) -> str:
@@ -26,9 +26,10 @@ def say(line: str = "") -> None:
     print(safe(line))
 
 
-def say_error(line: str) -> None:
-    """One line on standard error."""
-    print(safe(line), file=sys.stderr)
+def say_error(text: str) -> None:
+    """One line on standard error for each line of `text`."""
+    for line in text.split("\n"):
+        print(safe(line), file=sys.stderr)
 
 
 def as_json(value: object) -> None:
@@ -36,19 +37,41 @@ def as_json(value: object) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=True))
 
 
-def as_table(headings: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: str) -> None:
-    """A table on standard output, or the sentence `empty` when there are no rows."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row))
-    if table.row_count:
-        console = Console()
-        # Into a file or pipe: one line for each row, whatever its length.
-        (console if console.is_terminal else Console(width=10_000)).print(table)
-    else:
+def as_table(headings: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: str, prose: int = 0) -> None:
+    """A table on standard output, or the sentence `empty` when there are no rows.
+
+    An address or a reason in pieces cannot be read or searched, so no cell is ever folded. The last
+    `prose` columns are sentences: in a terminal that is too narrow each stands below its row.
+    Into a file or pipe a row is always one line.
+    """
+    cells = [tuple(cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row) for row in rows]
+    if not cells:
         say(empty)
+        return
+    console = Console(highlight=False)
+    widths = [max(len(heading), *(row[column].cell_len for row in cells)) for column, heading in enumerate(headings)]
+    across = len(headings)
+    if console.is_terminal and sum(widths) + len(_GAP) * (across - 1) > console.width:
+        across -= prose
+    title = Text(_GAP).join(_filled([Text(heading, "bold") for heading in headings[:across]], widths))
+    console.print(title, soft_wrap=True)
+    console.print("-" * min(title.cell_len, console.width), soft_wrap=True)
+    for row in cells:
+        line = Text(_GAP).join(_filled(row[:across], widths))
+        line.rstrip()
+        console.print(line, soft_wrap=True)
+        for heading, cell in zip(headings[across:], row[across:], strict=True):
+            if cell:
+                label = f"{heading}: " if prose > 1 else ""
+                console.print(Padding(Text.assemble((label, "dim"), cell), (0, 0, 0, len(_GAP))))
+
+
+def _filled(cells: Sequence[Text], widths: Sequence[int]) -> Iterator[Text]:
+    """The cells, each as wide as its column."""
+    for cell, width in zip(cells, widths, strict=False):
+        filled = cell.copy()
+        filled.pad_right(width - cell.cell_len)
+        yield filled
 
 
 def as_pairs(pairs: Iterable[tuple[str, str]]) -> None:

@@ -36,7 +36,8 @@ def track(
         as_json([event_json(event) for event in events])
         return
     rows = [
-        (rfc3339(one.at), one.id, one.sender or "<>", one.recipient, one.copy, one.event, one.reason, one.detail)
+        (rfc3339(one.at), one.sender or "<>", one.recipient, one.copy, one.event, one.reason, one.id, one.detail)
         for one in events
     ]
-    as_table(("at", "id", "from", "to", "copy", "event", "reason", "detail"), rows, empty="no such mail was seen")
+    headings = ("at", "from", "to", "copy", "event", "reason", "id", "detail")
+    as_table(headings, rows, empty="no such mail was seen", prose=2)

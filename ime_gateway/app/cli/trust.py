@@ -45,7 +45,9 @@ def list_(context: typer.Context, config: ConfigOption = None, json: JsonOption 
         )
         for row in rows
     ]
-    as_table(("verdict", "thumbprint", "even expired", "subject", "note"), lines, empty="the trust list is empty")
+    as_table(
+        ("verdict", "thumbprint", "even expired", "subject", "note"), lines, empty="the trust list is empty", prose=2
+    )
 
 
 def allow(
@@ -69,8 +71,7 @@ def deny(context: typer.Context, which: Which, note: Note = "", config: ConfigOp
 def remove(context: typer.Context, which: Which, config: ConfigOption = None) -> None:
     """Take a line off the list."""
     with open_installation(config_path(context, config)) as installation:
-        file = Path(which)
-        thumbprint = _of_file(file) if file.is_file() else which
+        thumbprint = _of_file(Path(which)) if _names_file(which) else which
         whole = TrustDesk(installation.store.registry).remove(thumbprint, actor())
     say(f"removed {whole}")
 
@@ -80,10 +81,18 @@ def _put(
 ) -> None:
     installation.require_current_schema()
     desk = TrustDesk(installation.store.registry)
-    file = Path(which)
-    thumbprint = _of_file(file) if file.is_file() else desk.whole_thumbprint(which)
+    thumbprint = _of_file(Path(which)) if _names_file(which) else desk.whole_thumbprint(which)
     changed = desk.put(TrustEntry(thumbprint, verdict, allow_expired, note), actor())
     say(f"{verdict} {thumbprint}" + ("" if changed else " (nothing changed)"))
+
+
+def _names_file(which: str) -> bool:
+    """A thumbprint has neither `/` nor `.`; raises UserError for a file that is not there."""
+    if Path(which).is_file():
+        return True
+    if "/" in which or "." in which:
+        raise UserError(f"{which}: there is no such file")
+    return False
 
 
 def _of_file(file: Path) -> str:

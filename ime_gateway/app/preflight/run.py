@@ -25,6 +25,16 @@ def preflight(config: Path, environment: Mapping[str, str], moment: float) -> li
     return [*findings, *check_ports(settings), *_store(config, settings, moment)]
 
 
+def refuse_unfit(settings: Settings, moment: float) -> None:
+    """Raises ConfigurationError with everything that `check` calls an error of the settings and their files.
+
+    `serve` asks this before it starts, and again before SIGHUP replaces a worker that runs well.
+    """
+    wrong = [one for one in (*check_settings(settings), *check_files(settings, moment)) if one.level == "error"]
+    if wrong:
+        raise ConfigurationError("\n".join(f"{one.key}: {one.message}" for one in wrong))
+
+
 def _store(config: Path, settings: Settings, moment: float) -> list[Finding]:
     try:
         master_key = read_master_key(settings.secrets.master_key_file)

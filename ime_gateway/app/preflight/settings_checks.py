@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ime_gateway.app.preflight.finding import Finding, error, ok, warning
 from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.mail.address import parse_path
-from ime_gateway.settings.model import Listener, Network, Settings
+from ime_gateway.settings.model import Listener, Network, Settings, Web
 
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*"
@@ -34,6 +34,7 @@ def check_settings(settings: Settings) -> Iterator[Finding]:
     yield _route("delivery.default_route", settings.delivery.default_route, settings)
     yield _v1_address(settings.ime.v1_address)
     yield from _addresses(settings)
+    yield from _portal(settings.web)
 
 
 def public_part(network: Network) -> bool:
@@ -134,6 +135,12 @@ def _v1_address(address: str) -> Finding:
     except UnreadableMail as trouble:
         return error(key, f"{address!r} is no mail address: {trouble}")
     return ok(key, address)
+
+
+def _portal(web: Web) -> Iterator[Finding]:
+    for key in ("portal", "portal_url"):
+        if getattr(web, key) != Web.model_fields[key].default:
+            yield warning(f"web.{key}", "not served by this version; nothing listens there")
 
 
 def _addresses(settings: Settings) -> Iterator[Finding]:

@@ -38,8 +38,8 @@ def _live_data(view: SiteView, settings: Settings, moment: float) -> Iterator[Fi
             if finding is not None and finding.level != "ok":
                 yield finding
     for name, partner in sorted(view.partners.items()):
-        finding = check_route(f"partner_domain.{name}.route", partner.route, settings)
-        if finding.level != "ok":
+        finding = check_route(f"partner_domain.{name}.route", partner.route, settings) if partner.route else None
+        if finding is not None and finding.level != "ok":
             yield finding
     yield from _partners(view, moment)
     yield from _v1_domain(view, settings)
@@ -49,14 +49,16 @@ def _partners(view: SiteView, moment: float) -> Iterator[Finding]:
     anchors = anchors_of(view)
     for name, partner in sorted(view.partners.items()):
         verdicts = [judge(one, anchors, moment, "domain") for one in view.domain_certificates.get(name, ())]
-        if verdicts and not any(verdict.usable for verdict in verdicts):
-            reasons = ", ".join(sorted({str(verdict.reason) for verdict in verdicts}))
-            fate = (
-                "mail there is refused unless the person has a certificate"
-                if partner.encryption == "mandatory"
-                else "they are not used"
-            )
-            yield warning(f"partner_domain.{name}.smime_certificates", f"none of them is usable ({reasons}); {fate}")
+        if any(verdict.usable for verdict in verdicts):
+            continue
+        reasons = ", ".join(sorted({str(verdict.reason) for verdict in verdicts}))
+        trouble = f"none of its certificates is usable ({reasons})" if verdicts else "no certificate is set"
+        key = f"partner_domain.{name}.smime_certificates"
+        if partner.encryption == "mandatory":
+            fate = f"all mail to {name} will be refused, but to people who have a certificate of their own"
+            yield warning(key, f"{fate}: {trouble}")
+        elif verdicts:
+            yield warning(key, trouble)
 
 
 def _v1_domain(view: SiteView, settings: Settings) -> Iterator[Finding]:

@@ -17,6 +17,8 @@ from ime_gateway.smtp.outbound.data_writer import DataWriter, UnsafeContent
 from tests.integration.outbound.scripted_server import ScriptedServer, answering, closing
 from tests.integration.outbound.sending import content_of, make_mail, make_relay
 
+SEQUENCES = Path(__file__).resolve().parents[2] / "data" / "smuggling_sequences.csv"
+
 
 class Keeper:
     """An aiosmtpd handler that keeps what came."""
@@ -123,8 +125,8 @@ def test_a_last_line_without_its_end_gets_one(foreign: tuple[Keeper, str]) -> No
     assert keeper.envelopes[0].original_content == b"Subject: x\r\n\r\nno end\r\n"
 
 
-def test_smuggling_sequences_never_leave(vectors: Path) -> None:
-    with (vectors / "smtp-smuggling" / "sequences.csv").open(encoding="utf-8") as file:
+def test_smuggling_sequences_never_leave() -> None:
+    with SEQUENCES.open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if "out" in row["direction"]]
     assert len(rows) >= 10
 

@@ -123,7 +123,7 @@ def test_json(site) -> None:
     assert answer["ready"] is False
     assert answer["unreachable"] == [
         {"address": "new@acme.example", "reason": "no-certificate",
-         "detail": "No certificate is known for this recipient; ask the administrator to add one."}
+         "detail": "no certificate is known; add one: ime-gateway cert import FILE"}
     ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ime_gateway.admin.site_apply import ApplyReport, all_certificates
-from ime_gateway.base.errors import ConfigurationError, StoreUnavailable
+from ime_gateway.base.errors import ConfigurationError, StoreUnavailable, UserError
 from ime_gateway.ports.registry import Registry
 from tests.pki import make_ca, pkcs7_bundle
 
@@ -138,12 +138,23 @@ def test_prune_keeps_the_private_key_of_a_certificate_that_loses_an_address(site
         assert live.private_key(entry.certificate.thumbprint) == people.bob.key_der
 
 
-def test_a_partner_becomes_ours(site, registry: Registry) -> None:
-    site.apply('[[partner_domain]]\nname = "b.example"\n')
-    report = site.apply('[[managed_domain]]\nname = "b.example"\ndeliver_to = "mx"\n')
-    assert listed(report, "changed") == {("changed", "managed domain", "b.example")}
+@pytest.mark.parametrize("prune", [False, True])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_domain_never_changes_sides_by_a_file(site, registry: Registry, *, prune: bool, dry_run: bool) -> None:
+    ours = '[[managed_domain]]\nname = "acme.example"\ndeliver_to = "mx"\n'
+    theirs = '[[partner_domain]]\nname = "b.example"\n'
+    site.apply(ours + theirs)
+    before = site.generation()
+    turned = '[[partner_domain]]\nname = "acme.example"\n[[managed_domain]]\nname = "b.example"\ndeliver_to = "mx"\n'
+    with pytest.raises(UserError) as refused:
+        site.apply(turned, prune=prune, dry_run=dry_run)
+    assert str(refused.value).splitlines() == [
+        "acme.example is a managed domain; first: ime-gateway domain remove acme.example",
+        "b.example is a partner domain; first: ime-gateway domain remove b.example",
+    ]
+    assert site.generation() == before
     with registry.transaction(write=False) as live:
-        assert (set(live.view().managed), set(live.view().partners)) == ({"b.example"}, set())
+        assert (set(live.view().managed), set(live.view().partners)) == ({"acme.example"}, {"b.example"})
 
 
 def test_domain_certificates_are_replaced(site, registry: Registry, people) -> None:

@@ -179,13 +179,16 @@ def test_master_key(config: Path, findings) -> None:
     key.chmod(0o600)
     good = key.read_bytes()
     key.write_bytes(b"short")
-    assert findings()["secrets.master_key_file"][0] == "error"
+    level, message = findings()["secrets.master_key_file"]
+    assert level == "error" and "put your copy back" in message
     key.write_bytes(b"0" * 64)
-    assert findings()["store.url"][0] == "error", "a key of another installation"
+    level, message = findings()["store.url"]
+    assert level == "error" and "put your copy back" in message, "a key of another installation"
     key.write_bytes(good)
     assert findings()["store.url"][0] == "ok"
     key.unlink()
-    assert findings()["secrets.master_key_file"][0] == "error"
+    level, message = findings()["secrets.master_key_file"]
+    assert level == "error" and "put your copy back; a new key opens nothing" in message
 
 
 def test_store(config: Path, findings) -> None:
@@ -365,3 +368,28 @@ def test_public_or_not() -> None:
 
     assert not public_part(ipaddress.ip_network("::ffff:10.0.0.0/104"))
     assert public_part(ipaddress.ip_network("::ffff:8.0.0.0/103"))
+
+
+@pytest.mark.parametrize("certificates", ["", 'smime_certificates = ["self.pem"]\n'])
+def test_a_partner_to_whom_nothing_can_go(cli, config: Path, site: Path, findings, certificates: str) -> None:
+    make_user("domain@p.example").write(site.parent, "self")
+    site.write_text('[[partner_domain]]\nname = "p.example"\nencryption = "mandatory"\n' + certificates)
+    cli("apply", site, "-c", config)
+    found = findings()
+    level, message = found["partner_domain.p.example.smime_certificates"]
+    assert level == "warning" and message.startswith("all mail to p.example will be refused")
+    assert ("certificate-untrusted" if certificates else "no certificate is set") in message
+    assert "partner_domain.p.example.route" not in found, "no route of its own is no mistake"
+    last = cli("domain", "list", "-c", config).out.splitlines()[-1]
+    assert last.rstrip().endswith("0 of 1" if certificates else "   0")
+
+
+def test_the_portal_is_not_there_yet(edit: Edit, findings) -> None:
+    assert not {"web.portal", "web.portal_url"} & set(findings())
+    edit(
+        ('# portal = "127.0.0.1:8081"', 'portal = "127.0.0.1:8082"'), ('# portal_url = ""', 'portal_url = "https://p/"')
+    )
+    found = findings()
+    for key in ("web.portal", "web.portal_url"):
+        level, message = found[key]
+        assert level == "warning" and "not served by this version" in message

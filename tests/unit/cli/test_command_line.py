@@ -20,6 +20,7 @@ COMMANDS = {
     "cert list", "cert show", "cert import", "cert delete",
     "trust list", "trust allow", "trust deny", "trust remove",
     "domain list", "domain show", "domain remove",
+    "admin list", "admin add", "admin reset",
 }  # fmt: skip
 
 
@@ -160,3 +161,44 @@ def test_strangers_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str])
 def test_a_row_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     as_table(("x", "y"), [("a" * 300, "b" * 300)], empty="")
     assert f"{'a' * 300}   {'b' * 300}" in capsys.readouterr().out
+
+
+def test_a_narrow_terminal_folds_no_address_and_no_reason(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")  # no colours, and 80 columns
+    address, thumbprint = "elisabeth.ackermann@subsidiary.partner.example", "f" * 64
+    rows = [(address, "smime-personal", "certificate-untrusted", "a sentence " * 12, thumbprint)]
+    headings = ("recipient", "protection", "reason", "detail", "key")
+    as_table(headings, rows, empty="", prose=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == f"{address}   smime-personal   certificate-untrusted"
+    assert lines[3].startswith("   detail: a sentence") and all(len(line) <= 80 for line in lines[3:])
+    assert f"   key: {thumbprint}" in [line.rstrip() for line in lines]
+    as_table(headings, [("a@b.example", "none", "not-required", "", "")], empty="", prose=2)
+    assert capsys.readouterr().out.splitlines()[0].split() == list(headings), "wide enough: an ordinary table"
+
+
+def test_several_errors_stand_on_lines_of_their_own(cli, config: Path) -> None:
+    config.write_text(config.read_text().replace("port = 0", "prot = 0").replace("[smtp]", "[smtp]\nworker = 1"))
+    result = cli("domain", "list", "-c", config)
+    lines = result.err.splitlines()
+    assert result.status == 1 and len(lines) > 2 and "\ufffd" not in result.err
+    assert all(", line " in line for line in lines)
+
+
+@pytest.mark.parametrize("command", [("--help",), ("cert", "list", "--json"), ("check",)])
+def test_nobody_reads_to_the_end(config: Path, command: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        ended = subprocess.run(
+            [*PROGRAM, *command], stdout=closed, stderr=subprocess.PIPE, cwd=config.parent, env=buffered
+        )
+    assert ended.stderr == b""
+
+
+def test_help_shows_the_names_of_tables(cli) -> None:
+    assert "[smtp]" in cli("serve", "--help").out

@@ -1,6 +1,7 @@
 """`init`: a complete installation, or nothing."""
 
 import re
+import secrets
 import stat
 from pathlib import Path
 
@@ -90,3 +91,19 @@ def test_a_database_that_has_its_installation_is_left_alone(cli, tmp_path: Path)
     assert cli("check", "-c", tmp_path / "one/gateway.toml", "--json").json["findings"]
     with open_installation(tmp_path / "one/gateway.toml") as installation:
         installation.store.registry.check_write()
+
+
+def test_administrators(cli, config: Path) -> None:
+    assert cli("admin", "list", "--json", "-c", config).json == [{"name": "admin", "must_change": True}]
+    new = cli("admin", "reset", "Admin", "-c", config)
+    added = cli("admin", "add", "ada", "-c", config)
+    with open_installation(config) as installation:
+        accounts = Accounts(installation.store.registry, secrets.token_bytes)
+        for name, result in (("admin", new), ("ada", added)):
+            found = re.fullmatch(r"One-time password: (\S+)\n", result.out)
+            assert result.status == 0 and found
+            account = accounts.login(name, found[1])
+            assert account is not None and account.must_change
+    assert "ada" in cli("admin", "list", "-c", config).out
+    assert cli("admin", "add", "ada", "-c", config).status == 1
+    assert cli("admin", "reset", "nobody", "-c", config).err == "ime-gateway: There is no account called nobody.\n"

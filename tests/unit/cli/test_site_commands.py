@@ -44,7 +44,9 @@ def test_a_wrong_site_applies_nothing(cli, config: Path, site: Path) -> None:
     )
     assert cli("domain", "list", "--json", "-c", config).json == []
     site.write_text("[policy]\nportal = 'on'\n")
-    assert 'line 1: policy: portal = "on" is not available in this version' in cli("apply", site, "-c", config).err
+    assert (
+        'line 2: policy.portal: portal = "on" is not available in this version' in cli("apply", site, "-c", config).err
+    )
 
 
 def test_export_and_back(cli, config: Path, site: Path, tmp_path: Path) -> None:
@@ -148,3 +150,28 @@ def test_domains(cli, config: Path, site: Path) -> None:
     assert cli("domain", "show", "acme.example", "--json", "-c", config).json == row
     assert cli("domain", "remove", "acme.example", "-c", config).status == 0
     assert cli("domain", "remove", "acme.example", "-c", config).status == 1
+
+
+def test_a_domain_by_the_name_that_people_write(cli, config: Path, site: Path) -> None:
+    site.write_text('[[partner_domain]]\nname = "müller.example"\n')
+    cli("apply", site, "-c", config)
+    assert cli("domain", "show", "MÜLLER.example.", "-c", config).status == 0
+    assert cli("domain", "remove", "müller.example", "-c", config).status == 0
+    assert cli("domain", "list", "--json", "-c", config).json == []
+    assert "is no domain name" in cli("domain", "show", "a b", "-c", config).err
+
+
+def test_files_that_are_not_there(cli, config: Path) -> None:
+    for command in ("allow", "deny", "remove"):
+        result = cli("trust", command, "nosuch.pem", "-c", config)
+        assert (result.status, result.err) == (1, "ime-gateway: nosuch.pem: there is no such file\n")
+    result = cli("doctor", "--people", "nosuch", "-c", config)
+    assert result.err == "ime-gateway: nosuch cannot be read: No such file or directory\n"
+
+
+def test_a_person_who_calls_themselves_a_ca(cli, config: Path, root, tmp_path: Path) -> None:
+    root.write(tmp_path, "root")
+    taken = cli("cert", "import", tmp_path / "root.pem", "-c", config)
+    assert "note: it is a CA certificate and belongs to nobody; if it is a person's: --address ADDRESS" in taken.out
+    named = cli("cert", "import", tmp_path / "root.pem", "--address", "eve@x.example", "-c", config)
+    assert "belongs to nobody" not in named.out

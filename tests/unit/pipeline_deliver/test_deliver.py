@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 
 import pytest
@@ -14,7 +14,7 @@ from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.queue import Envelope, Event, Parcel, Row
 from ime_gateway.ports.relay import Content, OutboundMail, RelayReply, RelayResult
 from ime_gateway.settings.model import Delivery, Listener, Settings, Smtp
-from ime_gateway.settings.site import ManagedDomain, Policy
+from ime_gateway.settings.site import ManagedDomain, PartnerDomain, Policy
 from tests.doubles.memory_queue import MemoryQueue, MemorySpool
 
 YES = RelayReply(250, "2.0.0 ok")
@@ -307,6 +307,20 @@ def test_mail_from_the_internet_never_goes_to_other_domains() -> None:
         ("smtp://ex:25", ["x@acme.example"])
     ]
     assert ("out@p.example", "failed") in world.story("m1")
+
+
+def test_plain_mail_to_a_partner_who_has_become_mandatory_waits() -> None:
+    world = World()
+    partner = PartnerDomain(name="p.example", encryption="mandatory")
+    world.directory.seen = replace(world.directory.seen, partners={"p.example": partner})
+    run(
+        world,
+        world.parcel("a@p.example", "b@q.example"),
+        world.parcel("c@p.example", row={"protection": "smime-domain"}),
+        world.parcel("d@p.example", sender=""),
+    )
+    assert sorted(sent.recipients for sent in world.relay.sent) == [["b@q.example"], ["c@p.example"], ["d@p.example"]]
+    assert world.story("m1") == [("a@p.example", "deferred"), ("b@q.example", "delivered")]
 
 
 @pytest.mark.parametrize(("how", "reports"), [("report", 1), ("silent", 0)])

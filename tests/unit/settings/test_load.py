@@ -57,7 +57,7 @@ def test_empty_path_means_none(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD + 'certificate = ""\nkey = ""\n')
     assert load_settings(path, {}).listener[1].certificate is None
     path = write(tmp_path, GOOD + 'certificate = ""\nkey = ""\ntls = "mandatory"\n')
-    assert problems(path)[0].endswith('line 10: listener[2]: tls = "mandatory" needs certificate and key')
+    assert problems(path)[0].endswith('line 16: listener[2].tls: tls = "mandatory" needs certificate and key')
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,10 @@ def test_empty_path_means_none(tmp_path: Path) -> None:
         (GOOD.replace('port = 2526\n', ""), "line 10: listener[2].port: is missing"),
         (GOOD + "[metrics]\naddress = 9464\n", "line 15: metrics.address: should be a valid string"),
         (GOOD + '[metrics]\naddress = "here"\n', "line 15: metrics.address: must be HOST:PORT"),
-        (GOOD + '[store]\nurl = "mysql://x:secret@y"\n', "line 14: store: url must begin with"),
-        (GOOD + 'tenant_ids = ["a"]\n', "line 10: listener[2]: tenant_ids is not available in this version"),
+        (GOOD + '[store]\nurl = "mysql://x:secret@y"\n', "line 15: store.url: url must begin with"),
+        (GOOD + 'tenant_ids = ["a"]\n', "line 14: listener[2].tenant_ids: tenant_ids is not available in this version"),
         (GOOD.replace("inter-net", "internal"), "two listeners are called 'internal'"),
+        (GOOD.replace("[[listener]]", "[listener]", 1).partition("[[")[0], "line 4: listener: there can be several"),
         (GOOD + "port = 1\n", "line 14: not correct TOML: Cannot overwrite a value"),
         (GOOD + "x = [1,\n", "not correct TOML"),
         ("", "line 1: smtp: is missing"),
@@ -151,7 +152,9 @@ def test_site_errors_name_the_line(tmp_path: Path) -> None:
         load_site(path)
     assert caught.value.problems == (f'{path}, line 9: managed_domain[2].nmae: unknown key; did you mean "name"?',)
     path.write_text(text + 'deliver_to = "smtp://h"\nsign_outgoing = "always"\n')
-    with pytest.raises(WrongFileError, match=r'line 5: managed_domain\[2\]: sign_outgoing = "always" is not available'):
+    with pytest.raises(
+        WrongFileError, match=r'line 8: managed_domain\[2\].sign_outgoing: sign_outgoing = "always" is not available'
+    ):
         load_site(path)
 
 
@@ -160,3 +163,22 @@ def test_site_knows_its_places(tmp_path: Path) -> None:
     site = load_site(path)
     assert site.where("root", 0, "file") == f"{path}, line 3: root[1].file"
     assert site.beside(Path("r.pem")) == tmp_path / "r.pem"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            '[managed_domain]\nname = "a.example"\n',
+            "line 1: managed_domain: there can be several: write [[managed_domain]]",
+        ),
+        ("[policy]\n\nportal = 'on'\n", "line 3: policy.portal: portal ="),
+        ('[policy]\n[[pgp_key]]\nfile = "x"\n', "line 2: pgp_key: [[pgp_key]] is not available"),
+    ],
+)
+def test_the_line_that_is_meant(tmp_path: Path, text: str, expected: str) -> None:
+    path = write(tmp_path, text, "site.toml")
+    with pytest.raises(WrongFileError) as caught:
+        load_site(path)
+    (problem,) = caught.value.problems
+    assert expected in problem

@@ -35,3 +35,25 @@ def test_the_least_busy_worker_has_its_turn() -> None:
     first.leave()
     first.leave()
     assert first.mine == 0
+
+
+def test_a_part_never_uses_more_than_its_share_and_counts_in_the_whole() -> None:
+    whole = MemoryBudget(100)
+    part = whole.part(50)
+    outsider, another, insider = part.reservation(), part.reservation(), whole.reservation()
+    assert outsider.grow_to(50)
+    assert (part.used, whole.used) == (50, 50)
+    assert not part.has_room(1) and not another.grow_to(1)
+    assert whole.has_room(50) and not whole.has_room(51)
+    assert insider.grow_to(50)
+    outsider.release()
+    outsider.release()
+    assert (part.used, whole.used) == (0, 50)
+    assert insider.grow_to(80)
+    assert part.has_room(20) and not part.has_room(21), "the whole is nearly full"
+    assert not another.grow_to(21) and another.grow_to(20)
+    assert (part.used, whole.used) == (20, 100)
+    assert another.grow_to(5)
+    insider.release()
+    another.release()
+    assert (part.used, whole.used) == (0, 0)

@@ -71,7 +71,7 @@ def test_a_refusal_of_each_port_method_is_told_with_its_reason() -> None:
         )
         reply = send_mail(client)
         assert reply.startswith(b"550 5.7.1 <b@acme.example> no-certificate: ")
-        assert reply.endswith(b"none for b (id=01a)")
+        assert reply.endswith(b"(none for b) (id=01a)")
         door.reception.mail_answer = Refused(Reason.STORE_UNAVAILABLE, "database locked", temporary=True)
         assert send_mail(client).startswith(b"451 4.3.0 store-unavailable: ")
         assert len(door.submissions) == 1

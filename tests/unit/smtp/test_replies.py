@@ -22,7 +22,7 @@ def test_every_reason_has_a_reply_of_the_right_class(reason: Reason, temporary: 
     assert match
     ours = reason in (Reason.STORE_UNAVAILABLE, Reason.LOOKUP_TIMEOUT)
     assert match[1] == ("4" if temporary or ours else "5")
-    assert reply[10:].startswith(f"<b@x.example> {reason}: {reason.sentence} evidence")
+    assert reply[10:].startswith(f"<b@x.example> {reason}: {reason.sentence} (evidence)")
     assert reply.endswith(" (id=01a)")
 
 
@@ -60,7 +60,7 @@ def test_a_long_refusal_is_cut_but_keeps_code_address_and_id() -> None:
     reply = replies.reply_for(refused)
     assert len(reply) == 400
     assert reply.startswith("550 5.7.1 <" + "a" * 64 + "@acme.example> no-certificate: ")
-    assert reply.endswith("e (id=01abcdef)")
+    assert reply.endswith("e) (id=01abcdef)")
     assert len(replies.reply_for(Refused(Reason.LOOP, "d" * 999, address="a" * 999, message_id="i" * 999))) <= 400
 
 
@@ -80,3 +80,10 @@ def test_protocol_errors_are_told_from_refusals() -> None:
     assert not replies.is_protocol_error(replies.refused(Refused(Reason.RELAY_DENIED, "")))
     assert not replies.is_protocol_error(replies.TOO_MANY_RECIPIENTS)
     assert not replies.is_protocol_error(replies.NO_VALID_RECIPIENTS)
+
+
+def test_evidence_that_says_nothing_new_is_left_out() -> None:
+    for detail in ("", "the recipient is not known here", Reason.RECIPIENT_UNKNOWN.sentence):
+        assert replies.reply_for(Refused(Reason.RECIPIENT_UNKNOWN, detail)).endswith(
+            ": The recipient is not known here."
+        )

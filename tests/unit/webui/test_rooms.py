@@ -248,3 +248,20 @@ def test_a_short_signing_key_is_refused() -> None:
     desks = fast_desks(site.registry, site.clock)
     with pytest.raises(ValueError, match="32 random bytes"):
         create_app(desks, lambda: site.report, behind_tls=False, secret_key=b"short")
+
+
+def test_who_was_refused_with_the_message(world: AdminSite) -> None:
+    """The reason is about somebody else, and one message is one refusal."""
+    one = next(event for event in world.registry.all_events if event.event == "refused")
+    why = "refused with the whole message (carol@partner.example): the certificate expired"
+    world.registry.all_events.append(replace(one, recipient="frank@partner.example", detail=why))
+    admin = world.logged_in()
+    overview, tracking = text_of(admin, "/"), text_of(admin, f"/tracking?id={one.id}")
+    assert overview.count("Track this message") == 1 and "Refused with it: frank@partner.example" in overview
+    assert overview.count(Reason.CERTIFICATE_EXPIRED.sentence) == 1
+    assert f"certificate-expired {why}" in tracking
+    assert tracking.count(Reason.CERTIFICATE_EXPIRED.sentence) == 1, "only carol's"
+
+
+def test_the_login_page_names_the_way_back_in(visitor: FlaskClient) -> None:
+    assert "ime-gateway admin reset NAME" in text_of(visitor, "/login")

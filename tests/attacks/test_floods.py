@@ -1,0 +1,72 @@
+"""Small mails that once meant much work: each is answered soon, by yes or by no, so that no worker stands still.
+
+Every mail is given to a gateway core in a process of its own; its time is a bound
+for work, far above what is needed.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+SEND = """
+import base64, sys
+from pathlib import Path
+from tests.core import PSEUDO, close, make_core
+
+core = make_core(Path(sys.argv[1]))
+listener, sender, recipient = sys.argv[2:]
+data = MAIL
+outcome, copies = core.send(data, sender, [recipient], listener)
+print(type(outcome).__name__, getattr(outcome, "reason", ""), getattr(outcome, "temporary", ""), len(copies))
+close(core)
+"""
+INSIDER = ("internal", "anna@acme.example", "x@elsewhere.example")
+IME = ("internal", "anna@acme.example", "ime@imepseudodomain.local")
+OUTSIDER = ("internet", "eve@evil.example", "anna@acme.example")
+
+ENCODED = "\\n--b\\nContent-Type: message/rfc822\\nContent-Transfer-Encoding: base64\\n\\n"
+
+
+def answer(folder: Path, mail: str, listener: str, sender: str, recipient: str) -> str:
+    """What is said to a mail; `mail` is a Python expression."""
+    command = [sys.executable, "-c", SEND.replace("MAIL", f"({mail})"), str(folder), listener, sender, recipient]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", ["To", "Cc"])
+@pytest.mark.parametrize("who", [INSIDER, OUTSIDER], ids=["insider", "outsider"])
+def test_a_header_full_of_addresses(tmp_path: Path, name: str, who: tuple[str, str, str]) -> None:
+    lines = f'b"From: {who[1]}\\n" + (b"{name}: " + b"a@b," * 2_300 + b"\\n") * 110 + b"\\nhi\\n"'
+    assert answer(tmp_path, lines, *who) == "Accepted   1"
+
+
+@pytest.mark.parametrize("name", ["X-SM-ORIGTO", "To"])
+def test_ime_mail_full_of_addresses(tmp_path: Path, name: str) -> None:
+    """All of them must be read: nobody may be forgotten. So it is refused, or it is soon done."""
+    lines = f'b"From: {IME[1]}\\nX-SM-ORIGCC: bob@acme.example\\n" + (b"{name}: " + b"a@b," * 2_300 + b"\\n") * 110'
+    assert answer(tmp_path, f'{lines} + b"\\nhi\\n"', *IME).startswith("Refused ")
+
+
+@pytest.mark.parametrize("who", [INSIDER, OUTSIDER], ids=["insider", "outsider"])
+def test_parts_that_hide_in_many_encoded_messages(tmp_path: Path, who: tuple[str, str, str]) -> None:
+    inner = 'b"Content-Type: multipart/mixed; boundary=i\\n\\n" + b"--i\\n\\n" * 9_000'
+    hidden = f'b"{ENCODED}" + base64.encodebytes({inner})'
+    top = f'b"From: {who[1]}\\nMIME-Version: 1.0\\nContent-Type: multipart/mixed; boundary=b\\n"'
+    assert answer(tmp_path, f'{top} + ({hidden}) * 40 + b"\\n--b--\\n"', *who) == "Refused malformed False 0"
+
+
+@pytest.mark.parametrize("who", [INSIDER, OUTSIDER], ids=["insider", "outsider"])
+def test_header_fields_that_hide_in_many_encoded_messages(tmp_path: Path, who: tuple[str, str, str]) -> None:
+    """Each container alone stays within the limits."""
+    inner = 'b"Content-Type: multipart/mixed; boundary=i\\n" + (b"\\n--i\\n" + b"a:\\n" * 200) * 240 + b"\\n"'
+    hidden = f'b"{ENCODED}" + base64.encodebytes({inner})'
+    top = f'b"From: {who[1]}\\nMIME-Version: 1.0\\nContent-Type: multipart/mixed; boundary=b\\n"'
+    assert answer(tmp_path, f'{top} + ({hidden}) * 40 + b"\\n--b--\\n"', *who) in (
+        "Refused malformed False 0",
+        "Accepted   1",
+    )

@@ -1,0 +1,59 @@
+"""healthz: 200 only when every worker is ready and alive and the store takes writes."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ime_gateway.app.board import Board, WorkerState
+from ime_gateway.app.web_process import Health
+from ime_gateway.base.errors import StoreUnavailable
+
+
+def health(board: Board, store: Exception | None = None) -> Health:
+    def check_write() -> None:
+        if store is not None:
+            raise store
+
+    installation: Any = SimpleNamespace(store=SimpleNamespace(registry=SimpleNamespace(check_write=check_write)))
+    return Health(installation, board, {"internal": 2525})
+
+
+@pytest.fixture
+def board() -> Board:
+    made = Board(2)
+    for worker in range(2):
+        made.set_state(worker, WorkerState.READY)
+        made.beat(worker, time.monotonic())
+    return made
+
+
+def test_all_is_well(board: Board) -> None:
+    report = health(board)()
+    assert report.status == "ok" and report.checks == {"store": "ok", "workers": "ok"}
+
+
+@pytest.mark.parametrize("state", [WorkerState.STARTING, WorkerState.GONE, WorkerState.DRAINING, WorkerState.ABSENT])
+def test_one_worker_that_is_not_ready_is_enough(board: Board, state: WorkerState) -> None:
+    board.set_state(1, state)
+    report = health(board)()
+    assert report.status == "degraded" and report.checks["workers"] == "1 of 2 workers are ready"
+
+
+def test_a_worker_whose_loop_is_stuck_is_not_ready(board: Board) -> None:
+    board.beat(0, time.monotonic() - 16)
+    assert health(board)().status == "degraded"
+
+
+def test_a_store_that_does_not_write_is_named(board: Board) -> None:
+    report = health(board, StoreUnavailable("the disk is full"))()
+    assert report.status == "degraded" and report.checks["store"] == "the disk is full"
+
+
+def test_before_the_first_worker_and_after_the_signal(board: Board) -> None:
+    for worker in range(2):
+        board.set_state(worker, WorkerState.STARTING)
+    assert health(board)().status == "starting"
+    board.stop()
+    assert health(board)().status == "stopping"
