@@ -36,6 +36,7 @@ class Board:
         self._states = context.RawArray(ctypes.c_int, workers)
         self._beats = context.RawArray(ctypes.c_double, workers)
         self._stopping = context.RawValue(ctypes.c_int, 0)
+        self._reloading = context.RawValue(ctypes.c_int, 0)
         self._counters = context.RawArray(ctypes.c_ulonglong, workers * len(COUNTERS))
 
     def set_state(self, worker: int, state: WorkerState) -> None:
@@ -62,6 +63,15 @@ class Board:
     def stopping(self) -> bool:
         """Whether the supervisor was asked to stop."""
         return bool(self._stopping.value)
+
+    @property
+    def reloading(self) -> bool:
+        """Workers are being replaced one by one (SIGHUP)."""
+        return bool(self._reloading.value)
+
+    @reloading.setter
+    def reloading(self, value: bool) -> None:
+        self._reloading.value = int(value)
 
     def count(self, worker: int, name: str, amount: int = 1) -> None:
         """Add to a counter of `COUNTERS`; KeyError for any other name."""

@@ -21,6 +21,7 @@ import structlog
 from ime_gateway.app.board import Board, WorkerState
 from ime_gateway.app.installation import load_installation, open_installation
 from ime_gateway.app.logs import configure_logs
+from ime_gateway.app.only_one import only_one
 from ime_gateway.app.preflight.run import refuse_unfit
 from ime_gateway.app.sockets import bind_host_and_port, bind_listeners, port_of
 from ime_gateway.app.web_process import run_web
@@ -62,9 +63,9 @@ def serve(config: Path, workers: int | None = None) -> None:
     """
     settings = load_installation(config).settings
     refuse_unfit(settings, time.time())
-    with open_installation(config) as installation:
+    with only_one(config), open_installation(config) as installation:
         installation.require_current_schema()
-    Supervisor(config, settings, workers or settings.smtp.workers).run()
+        Supervisor(config, settings, workers or settings.smtp.workers).run()
 
 
 class Supervisor:
@@ -167,9 +168,19 @@ class Supervisor:
         except ConfigurationError as error:
             log.error("settings not reloaded", cause=str(error))
             return
-        if settings.listener != self._settings.listener or settings.web != self._settings.web:
-            log.warning("listeners and web addresses change only with a restart")
+        if (settings.store, settings.secrets) != (self._settings.store, self._settings.secrets):
+            log.error("settings not reloaded", cause="store and secrets change only with a restart")
+            return
+        if (settings.listener, settings.web) != (self._settings.listener, self._settings.web):
+            log.warning("listeners' addresses and web settings change only with a restart")
         self._settings = settings
+        self._board.reloading = True
+        try:
+            self._replace_workers()
+        finally:
+            self._board.reloading = False
+
+    def _replace_workers(self) -> None:
         for index, child in enumerate(self._children[: self._board.workers]):
             if self._stop:
                 return
@@ -196,11 +207,13 @@ class Supervisor:
         for child in workers:
             if child.process.exitcode is None:
                 child.process.terminate()
+        for listening in self._sockets.values():
+            listening.close()
         for child in (*workers, *web):
             self._stop_child(child, deadline)
-        for listening in (*self._sockets.values(), self._web, self._metrics):
-            if listening is not None:
-                listening.close()
+        for pages in (self._web, self._metrics):
+            if pages is not None:
+                pages.close()
         log.info("stopped")
 
     def _stop_child(self, child: _Child, deadline: float) -> None:

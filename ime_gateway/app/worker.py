@@ -24,7 +24,7 @@ from ime_gateway.app.logs import configure_logs
 from ime_gateway.app.metering import MeteredQueue, MeteredReception
 from ime_gateway.app.parent_death import die_with_parent
 from ime_gateway.app.system_clock import SystemClock
-from ime_gateway.base.errors import ConfigurationError, StoreUnavailable
+from ime_gateway.base.errors import GatewayError, StoreUnavailable
 from ime_gateway.pipeline.deliver import Deliverer
 from ime_gateway.smtp.limits import ConnectionBoard, MemoryBudget
 from ime_gateway.smtp.listener import Listener
@@ -56,8 +56,8 @@ def run_worker(
     try:
         with open_installation(config) as installation:
             uvloop.run(_Worker(installation, index, sockets, board, connections).run())
-    except ConfigurationError as error:
-        log.error("worker cannot start", cause=str(error))
+    except GatewayError as error:
+        log.error("worker cannot start", cause=error.evidence or str(error))
         raise SystemExit(1) from error
 
 

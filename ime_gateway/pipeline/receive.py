@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import structlog
+
 from ime_gateway.base.errors import StoreUnavailable, UnreadableMail
 from ime_gateway.base.ids import RANDOM_BYTES, new_id
 from ime_gateway.base.outcome import Accepted, Outcome, Refused
@@ -32,6 +34,8 @@ from ime_gateway.ports.reception import RelayFacts, SessionInfo, Submission
 from ime_gateway.ports.relay import Relay
 
 _FAILURES_UNTIL_HELD = 3
+
+log = structlog.get_logger("reception")
 
 
 class Handover(Protocol):
@@ -97,6 +101,7 @@ class Receiver:
         try:
             outcome = await self._receive(submission, message_id)
         except StoreUnavailable as error:
+            log.error("not accepted: store", id=message_id, cause=error.evidence or str(error))
             return Refused(Reason.STORE_UNAVAILABLE, str(error), temporary=True, message_id=message_id)
         return outcome
 

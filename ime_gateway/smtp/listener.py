@@ -50,6 +50,7 @@ class Listener:
         self._sessions: dict[Wire, Session] = {}
         self._conversations: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._listening: socket.socket | None = None
 
     @property
     def name(self) -> str:
@@ -67,8 +68,9 @@ class Listener:
         return bool(self._tasks) and not self._tasks[0].done()
 
     def start(self, listening: socket.socket) -> None:
-        """Accept on a bound, listening socket; the caller keeps and closes it."""
+        """Accept on a bound, listening socket; `drain` closes it, so that peers are refused and go elsewhere."""
         listening.setblocking(False)
+        self._listening = listening
         self._tasks = [asyncio.create_task(self._accept(listening)), asyncio.create_task(self._watch_the_clock())]
         for task in self._tasks:
             task.add_done_callback(self._report)
@@ -77,6 +79,8 @@ class Listener:
         """Accept no more, tell idle peers 421, let running transactions end for at most `seconds`, drop the rest."""
         accepting, watching = self._tasks
         await _cancel({accepting})
+        if self._listening is not None:
+            self._listening.close()
         self._board.retire()
         for session in list(self._sessions.values()):
             session.stop()
@@ -109,9 +113,7 @@ class Listener:
         connection.setblocking(False)
         if not may_connect(settings.role, settings.allow, peer_ip):
             self._turn_away(connection, peer_ip, replies.not_allowed(smtp.hostname), "address not allowed")
-        elif (
-            len(self._sessions) >= smtp.max_connections
-        ):  # each listener has its own: outsiders never crowd insiders out
+        elif len(self._sessions) >= smtp.max_connections:  # its own count: outsiders crowd nobody out
             self._turn_away(connection, peer_ip, replies.TOO_MANY_CONNECTIONS, "too many connections")
         else:
             await self._admit(loop, connection, peer_ip)

@@ -11,8 +11,6 @@ import pytest
 
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.base.reasons import Reason
-from ime_gateway.mail.headers import decode_words
-from ime_gateway.mail.message import parse_message
 from ime_gateway.ports.directory import TrustEntry
 from tests.core import PSEUDO, Core, Delivered, close, make_core, person
 from tests.openssl import decrypt
@@ -86,18 +84,28 @@ def test_no_subject_keeps_a_worker_busy(subject: str, said: bytes) -> None:
     assert done.stdout.startswith(said + b"Subject:")
 
 
+READ_SHORT = """
+from ime_gateway.mail.headers import decode_words
+from ime_gateway.mail.message import parse_message
+from ime_gateway.policy.triggers import read_wishes
+from ime_gateway.settings.site import SubjectKeywords
+
+for letters in (LETTER, LETTER * 2, LETTER * 7, LETTER * 60):
+    for word in ("sign", "plain"):
+        subject = f"Subject: {letters} one [{word}] two [{word}]\\r\\n\\r\\n".encode()
+        wishes = read_wishes(parse_message(subject).headers, SubjectKeywords())
+        assert (wishes.sign, wishes.plain) == (word == "sign", word == "plain")
+        read = decode_words(wishes.headers.first("subject").text)
+        assert read == f"{letters} one two", (len(letters), read)
+"""
+
+
 @pytest.mark.parametrize("letter", ["\u0130", "\u1e9e", "\u0149", "\ufb00"])
-@pytest.mark.parametrize("count", [1, 7, 60])
-def test_letters_that_grow_in_lower_case_leave_the_subject_whole(core: Core, letter: str, count: int) -> None:
-    """`str.lower` makes two letters of one: places in the one are not places in the other."""
-    outcome, copies = write(core, PAL, f"{letter * count} one [plain] two")
-    assert isinstance(outcome, Accepted), outcome
-    assert [copy.protection for copy in copies] == ["none"]
-    subject = parse_message(bytearray(copies[0].wire)).headers.first("subject")
-    assert subject is not None
-    assert decode_words(subject.text) == f"{letter * count} one two"
-    refused, _ = write(core, PAL, f"{letter * count} one [sign] two")
-    assert isinstance(refused, Refused) and refused.reason is Reason.METHOD_NOT_AVAILABLE
+def test_letters_that_grow_in_lower_case_leave_the_subject_whole(letter: str) -> None:
+    """One letter may become two in lower case: places in the one text are not places in the other."""
+    command = [sys.executable, "-c", READ_SHORT.replace("LETTER", ascii(letter))]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import smtplib
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.servers.gateway import Gateway, free_port
+from tests.servers.gateway import COMMANDS, Gateway, free_port
 
 
 class NextHop:
@@ -188,3 +189,35 @@ def test_what_check_calls_an_error_does_not_start_and_does_not_replace_what_runs
         other = gateway.command("serve", check=False)
         assert other == "", "nothing is started"
     gateway.config.write_text(good)
+
+
+def test_a_second_serve_of_one_installation_is_refused(gateway: Gateway) -> None:
+    environment = os.environ | {
+        "IMEGW_LISTENER__internal__PORT": "0",
+        "IMEGW_LISTENER__internet__PORT": "0",
+        "IMEGW_WEB__ADMIN": "127.0.0.1:0",
+    }
+    command = [str(COMMANDS / "ime-gateway"), "serve", "-c", str(gateway.config)]
+    second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert second.returncode == 1
+    assert f"already served by process {gateway.pid}" in second.stderr
+
+
+def test_who_connects_while_the_gateway_stops_is_refused_at_once(gateway: Gateway) -> None:
+    client = smtplib.SMTP("127.0.0.1", gateway.port, timeout=30)
+    client.ehlo()
+    client.mail("anna@acme.example")
+    os.kill(gateway.pid, signal.SIGTERM)
+
+    def refused() -> bool:
+        try:
+            smtplib.SMTP("127.0.0.1", gateway.port, timeout=2).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    until(refused, "new peers are refused while an open transaction is waited for")
+    client.close()
+    assert gateway.stop() == 0

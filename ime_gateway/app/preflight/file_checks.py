@@ -76,7 +76,8 @@ def _validity(key: str, path: Path, hostname: str, moment: float) -> Finding:
     certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]
     end = certificate.not_valid_after_utc.timestamp()
     if end < moment:
-        return error(key, f"{path} expired at {rfc3339(end)}")
+        # No error: a night's expiry must not keep a gateway from starting; peers that verify notice it.
+        return warning(key, f"{path} expired at {rfc3339(end)}; peers that verify will refuse it")
     if certificate.not_valid_before_utc.timestamp() > moment:
         return error(key, f"{path} is not valid before {rfc3339(certificate.not_valid_before_utc.timestamp())}")
     if end < moment + _SOON_DAYS * 86_400:

@@ -1,13 +1,11 @@
 """healthz: 200 only when every worker is ready and alive and the store takes writes."""
 
 import time
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from ime_gateway.app.board import Board, WorkerState
-from ime_gateway.app.web_process import Health
+from ime_gateway.app.health import STALE_SECONDS, Health, StoreProbe
 from ime_gateway.base.errors import StoreUnavailable
 
 
@@ -16,8 +14,9 @@ def health(board: Board, store: Exception | None = None) -> Health:
         if store is not None:
             raise store
 
-    installation: Any = SimpleNamespace(store=SimpleNamespace(registry=SimpleNamespace(check_write=check_write)))
-    return Health(installation, board, {"internal": 2525})
+    probe = StoreProbe(check_write)
+    probe.ask()
+    return Health(probe, board, {"internal": 2525})
 
 
 @pytest.fixture
@@ -57,3 +56,20 @@ def test_before_the_first_worker_and_after_the_signal(board: Board) -> None:
     assert health(board)().status == "starting"
     board.stop()
     assert health(board)().status == "stopping"
+
+
+def test_a_store_that_does_not_answer_is_a_finding_and_nobody_waits(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = health(board)
+    later = time.monotonic() + STALE_SECONDS + 1
+    monkeypatch.setattr("ime_gateway.app.health.time.monotonic", lambda: later)
+    assert asked().checks["store"] == "the store has not answered for 6 seconds"
+
+
+def test_while_settings_are_reloaded_the_others_take_all_mail(board: Board) -> None:
+    board.reloading = True
+    board.set_state(1, WorkerState.STARTING)
+    assert health(board)().status == "ok"
+    board.set_state(0, WorkerState.STARTING)
+    assert health(board)().status == "starting"

@@ -299,7 +299,7 @@ def test_tls_files(config: Path, edit: Edit, findings, root) -> None:
 @pytest.mark.parametrize(
     ("virtue", "level", "word"),
     [
-        ({"expired": True}, "error", "expired"),
+        ({"expired": True}, "warning", "expired"),
         ({"not_yet": True}, "error", "not valid before"),
         ({"days": 20}, "warning", "expires soon"),
         ({"name": "other.example"}, "warning", "does not name gw.acme.example"),
