@@ -151,14 +151,18 @@ def _cut_out(body: memoryview, cuts: list[tuple[int, int]]) -> memoryview:
 
 def _encoded_container(part: Part) -> bool:
     """A message or multipart under an encoding that RFC 2046 forbids, yet that some readers undo."""
-    return (part.embeds_message or part.media_type.startswith("multipart/")) and any(
-        word in field.text.lower() for field in part.headers.all("content-transfer-encoding") for word in _ENCODED
-    )
+    return (part.embeds_message or part.media_type.startswith("multipart/")) and _forbidden_encoding(part) != ""
+
+
+def _forbidden_encoding(part: Part) -> str:
+    """The encoding that some reader may see, however oddly and often the field is written; empty: none."""
+    said = " ".join(field.text.lower() for field in part.headers.all("content-transfer-encoding"))
+    return next((word for word in _ENCODED if word in said), "")
 
 
 def _refuse_hidden_markers(message: Message, part: Part, exchange_headers: bool, room: int) -> int:
     """How many parts were looked at, at most `room`: all containers of a message share one limit."""
-    decoded = decode_transfer(message.body[part.start : part.end], part.encoding)
+    decoded = decode_transfer(message.body[part.start : part.end], _forbidden_encoding(part))
     headers = part.headers.without({"content-transfer-encoding"})
     inner = Message(headers, memoryview(decoded.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")))
     parts = walk(inner, max_parts=max(1, room))

@@ -48,15 +48,18 @@ def read_wishes(headers: HeaderBlock, keywords: SubjectKeywords) -> Wishes:
         "portal": _said(headers, "x-smwebmail") or sensitivity == "private",
     }
     own, quoted = _own_words(subject)
+    edited = False
     for wish in found:
         own, spoken = _take_out(own, getattr(keywords, wish))
         found[wish] = found[wish] or spoken
+        edited = edited or spoken
     # In a reply the words may be an outsider's (P5): those still count that make the mail safer.
     quoted, spoken = _take_out(quoted, keywords.encrypt)
     found["encrypt"] = found["encrypt"] or spoken
+    edited = edited or spoken
     rest = f"{own} {quoted}".strip() if own and quoted else own or quoted
     cleaned = headers.without(_WISH_HEADERS)
-    if rest != subject.strip():
+    if edited:
         cleaned = cleaned.replace("Subject", make_field("Subject", without_controls(rest)))
     return Wishes(**found, headers=cleaned)
 
@@ -64,7 +67,10 @@ def read_wishes(headers: HeaderBlock, keywords: SubjectKeywords) -> Wishes:
 _WISH_HEADERS = frozenset({"x-smenc", "x-smsign", "x-smplain", "x-smwebmail"})
 
 
-_REPLY = re.compile(r"\b(?:re|aw|antw|fwd?|wg|sv|vs|vb|rv|tr|ref|odp|rif)\s*(?:\[\d+\]|\(\d+\))?\s*:", re.IGNORECASE)
+_REPLY = re.compile(
+    r"\b(?:re|aw|antw|fwd?|wg|sv|vs|vb|rv|tr|ref|odp|rif)\s{0,3}(?:\[\d{1,4}\]|\(\d{1,4}\))?\s{0,3}:",
+    re.IGNORECASE,
+)
 """How mail programs mark replies and forwarded mail, in the languages of our users."""
 
 
@@ -88,5 +94,5 @@ def _take_out(subject: str, words: Iterable[str]) -> tuple[str, bool]:
     pattern = "|".join(re.escape(word) for word in words if word)
     if not pattern:
         return subject, False
-    rest, found = re.subn(rf"[ \t]*(?:{pattern})[ \t]*", " ", subject, flags=re.IGNORECASE)
-    return (rest.strip(), True) if found else (subject, False)
+    rest, found = re.subn(pattern, " ", subject, flags=re.IGNORECASE)
+    return (" ".join(rest.split()), True) if found else (subject, False)
