@@ -24,7 +24,7 @@ def main() -> None:
     arguments = parser.parse_args()
     known: dict[str, tuple[str, Callable[[], Rows]]] = {
         "b1": ("B1 encrypting relay against Postfix in clear", lambda: b1_relay.run(arguments.scale)),
-        "b2": ("B2 crypto core against its primitives", b2_crypto_core.run),
+        "b2": ("B2 crypto core against its primitives", _crypto_core),
         "b3": ("B3 memory", b3_memory.run),
         "b4": ("B4 fan-out", b4_fanout.run),
         "b7": ("B7 latency at half load", b7_latency.run),
@@ -37,6 +37,21 @@ def main() -> None:
         console.print(_table(title, rows))
         if name == "b1":
             _plot(rows, Path(__file__).parent / "relay.svg")
+
+
+def _crypto_core() -> Rows:
+    return [
+        {
+            "size": row.size,
+            "recipients": row.recipients,
+            "cipher": row.cipher,
+            "limit/s": f"{row.limit:,.0f}",
+            "ours/s": f"{row.ours:,.0f}",
+            "share": f"{row.share:.2f}",
+            "target": "-" if row.target is None else f"{row.target:.2f}",
+        }
+        for row in b2_crypto_core.run()
+    ]
 
 
 def _processor() -> str:
