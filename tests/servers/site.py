@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 from flask import Flask
@@ -18,7 +18,8 @@ def serving(app: Flask) -> Iterator[int]:
     thread = Thread(target=server.run, daemon=True)
     thread.start()
     yield int(server.effective_port)
-    server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))
+    server.task_dispatcher.shutdown()  # first, because tasks that end wake the loop through the trigger
+    with suppress(OSError):  # the loop may run this, and close the trigger, before it is woken for it
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map, ignore_all=True))
     thread.join(20)
     assert not thread.is_alive()
-    server.task_dispatcher.shutdown()
