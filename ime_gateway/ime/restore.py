@@ -17,6 +17,8 @@ from ime_gateway.mail.markers import BLIND_HEADERS
 
 ORIGINAL_HEADERS = frozenset({"x-sm-origto", "x-sm-origcc", "x-sm-origbcc"})
 
+_READ_BYTES = 262_144
+"""Longest lists of recipients together: a thousand people with long names; more would keep the worker busy."""
 _GLUED_WORD = re.compile(r"[\w.@-]=\?[^?\s]*\?[bBqQ]\?|\?=[\w.@-]")
 """An encoded word that touches other text is none (RFC 2047 section 5): programs differ about it."""
 
@@ -49,6 +51,9 @@ def restore(headers: HeaderBlock, pseudo_recipient: Address) -> Restored | Unres
     """
     if not any(headers.first(name) is not None for name in ORIGINAL_HEADERS):
         return Unrestorable(Reason.IME_NO_RECIPIENTS, "no X-SM-ORIG header has arrived")
+    listed = sum(len(field.raw) for name in (*ORIGINAL_HEADERS, "to", "cc") for field in headers.all(name))
+    if listed > _READ_BYTES:
+        return Unrestorable(Reason.IME_MALFORMED, f"the lists of recipients are longer than {_READ_BYTES} bytes")
     try:
         lists = {kind: _read_list(headers, f"x-sm-orig{kind}") for kind in ("to", "cc", "bcc")}
         beside = {kind: _beside(headers, kind, pseudo_recipient) for kind in ("to", "cc")}

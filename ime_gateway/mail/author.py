@@ -12,6 +12,9 @@ from ime_gateway.mail.address import Group, Mailbox, parse_address_list
 from ime_gateway.mail.headers import Field, HeaderBlock
 from ime_gateway.mail.lookalike import apparent_name
 
+_READ_BYTES = 65_536
+"""Longest From or Sender that is read: an outsider must not keep the worker busy with one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Author:
@@ -49,6 +52,8 @@ def read_author(headers: HeaderBlock) -> Author:
 
 
 def _people(field: Field) -> tuple[Mailbox, ...]:
+    if len(field.raw) > _READ_BYTES:
+        raise UnreadableMail(f"the {field.name} field is longer than {_READ_BYTES} bytes")
     # Names in old charsets are shown wrong but harm nobody; in an address the mark for them is refused.
     value = field.value.decode("utf-8", "replace")
     try:

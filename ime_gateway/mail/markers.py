@@ -6,6 +6,8 @@ cut out at every nesting, also inside attached messages, before any rule runs (P
 control headers are honoured and status headers are not.
 """
 
+import re
+
 from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.mail.headers import Field, HeaderBlock
 from ime_gateway.mail.lookalike import apparent_name, disguise_pattern
@@ -36,6 +38,7 @@ EXCHANGE_PREFIXES = (
 _DISGUISED_CONTROL = disguise_pattern(tuple(sorted(CONTROL_HEADERS)))
 _DISGUISED_STATUS = disguise_pattern(STATUS_PREFIXES)
 _DISGUISED_EXCHANGE = disguise_pattern(EXCHANGE_PREFIXES)
+_COMMENT = re.compile(r"\([^()]*\)")
 _ENCODED = ("base64", "quoted-printable", "uuencode", "x-uue")
 """Looked for anywhere in the field: comments and quotes around it deceive some readers."""
 
@@ -151,23 +154,26 @@ def _cut_out(body: memoryview, cuts: list[tuple[int, int]]) -> memoryview:
 
 def _encoded_container(part: Part) -> bool:
     """A message or multipart under an encoding that RFC 2046 forbids, yet that some readers undo."""
-    return (part.embeds_message or part.media_type.startswith("multipart/")) and _forbidden_encoding(part) != ""
+    return (part.embeds_message or part.media_type.startswith("multipart/")) and bool(_forbidden_encodings(part))
 
 
-def _forbidden_encoding(part: Part) -> str:
-    """The encoding that some reader may see, however oddly and often the field is written; empty: none."""
+def _forbidden_encodings(part: Part) -> list[str]:
+    """The encodings that some reader may see, however oddly and often the field is written."""
     said = " ".join(field.text.lower() for field in part.headers.all("content-transfer-encoding"))
-    return next((word for word in _ENCODED if word in said), "")
+    return [word for word in _ENCODED if word in said or word in _COMMENT.sub("", said)]
 
 
 def _refuse_hidden_markers(message: Message, part: Part, exchange_headers: bool, room: int) -> int:
     """How many parts were looked at, at most `room`: all containers of a message share one limit."""
-    decoded = decode_transfer(message.body[part.start : part.end], _forbidden_encoding(part))
     headers = part.headers.without({"content-transfer-encoding"})
-    inner = Message(headers, memoryview(decoded.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")))
-    parts = walk(inner, max_parts=max(1, room))
-    for hidden in parts[1:]:
-        # One look inside is enough: honest mail encodes a message against the rule at most once.
-        if _encoded_container(hidden) or _cuts(hidden, exchange_headers):
-            raise UnreadableMail("an attached message is encoded against RFC 2046 and hides gateway headers")
-    return len(parts)
+    looked_at = 0
+    for encoding in _forbidden_encodings(part):
+        decoded = decode_transfer(message.body[part.start : part.end], encoding)
+        inner = Message(headers, memoryview(decoded.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")))
+        parts = walk(inner, max_parts=max(1, room - looked_at))
+        looked_at += len(parts)
+        for hidden in parts[1:]:
+            # One look inside is enough: honest mail encodes a message against the rule at most once.
+            if _encoded_container(hidden) or _cuts(hidden, exchange_headers):
+                raise UnreadableMail("an attached message is encoded against RFC 2046 and hides gateway headers")
+    return looked_at

@@ -47,7 +47,8 @@ def read_wishes(headers: HeaderBlock, keywords: SubjectKeywords) -> Wishes:
         "sign": _said(headers, "x-smsign"),
         "portal": _said(headers, "x-smwebmail") or sensitivity == "private",
     }
-    own, quoted = _own_words(subject)
+    reply = headers.first("in-reply-to") is not None or headers.first("references") is not None
+    own, quoted = _own_words(subject, reply=reply)
     edited = False
     for wish in found:
         own, spoken = _take_out(own, getattr(keywords, wish))
@@ -74,10 +75,23 @@ _REPLY = re.compile(
 """How mail programs mark replies and forwarded mail, in the languages of our users."""
 
 
-def _own_words(subject: str) -> tuple[str, str]:
-    """What the sender wrote before the first mark of a reply, and the rest, which may be anybody's."""
-    mark = _REPLY.search(subject)
-    return (subject, "") if mark is None else (subject[: mark.start()].rstrip(), subject[mark.start() :])
+_COLON = re.compile("[:\uff1a]")
+
+
+def _own_words(subject: str, *, reply: bool) -> tuple[str, str]:
+    """What the sender wrote before the first mark of a reply, and the rest, which may be anybody's.
+
+    reply: the header says that it is one (RFC 5322 section 3.6.4), so the first word with a colon is its mark in
+    whatever language.
+    """
+    known, colon = _REPLY.search(subject), _COLON.search(subject) if reply else None
+    if colon is not None and (known is None or colon.start() < known.start()):
+        at = subject.rfind(" ", 0, colon.start()) + 1
+    elif known is not None:
+        at = known.start()
+    else:
+        return subject, ""
+    return subject[:at].rstrip(), subject[at:]
 
 
 def _said(headers: HeaderBlock, name: str) -> bool:

@@ -68,9 +68,9 @@ def test_a_header_full_of_addresses_is_read_in_part(
 
 @pytest.mark.parametrize("name", ["X-SM-ORIGTO", "To"])
 def test_ime_mail_full_of_addresses(tmp_path: Path, name: str) -> None:
-    """All of them must be read: nobody may be forgotten. So it is refused, or it is soon done."""
+    """All of them must be read: nobody may be forgotten. So it is refused, before it is read."""
     lines = f'b"From: {IME[1]}\\nX-SM-ORIGCC: bob@acme.example\\n" + (b"{name}: " + b"a@b," * 2_300 + b"\\n") * 110'
-    assert answer(tmp_path, f'{lines} + b"\\nhi\\n"', *IME).startswith("Refused ")
+    assert answer(tmp_path, f'{lines} + b"\\nhi\\n"', *IME) == "Refused ime-malformed False 0"
 
 
 @pytest.mark.parametrize("who", [INSIDER, OUTSIDER], ids=["insider", "outsider"])
@@ -91,3 +91,10 @@ def test_header_fields_that_hide_in_many_encoded_messages(tmp_path: Path, who: t
         "Refused malformed False 0",
         "Accepted   1",
     )
+
+
+@pytest.mark.parametrize("name", ["From", "Sender"])
+def test_an_author_field_full_of_addresses(tmp_path: Path, name: str) -> None:
+    first = "From: eve@evil.example\\n" if name == "Sender" else ""
+    mail = f'b"{first}{name}: " + b"a@b," * 250_000 + b"\\n\\nhi\\n"'
+    assert answer(tmp_path, mail, *OUTSIDER) == "Refused from-ambiguous False 0"

@@ -11,6 +11,8 @@ import pytest
 
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.base.reasons import Reason
+from ime_gateway.mail.headers import decode_words
+from ime_gateway.mail.message import parse_message
 from ime_gateway.ports.directory import TrustEntry
 from tests.core import PSEUDO, Core, Delivered, close, make_core, person
 from tests.openssl import decrypt
@@ -115,6 +117,21 @@ def test_a_keyword_that_an_outsider_planted_does_not_open_the_reply(core: Core, 
     outcome, copies = write(core, PAL, f"{mark} [plain] offer")
     assert isinstance(outcome, Accepted), outcome
     check_encrypted(copies, PAL)
+
+
+@pytest.mark.parametrize(
+    "mark", ["\u56de\u590d:", "Re\uff1a", "Ynt:", "R:", "RES:", "Svar:", "\u0391\u03a0:", "Svar : R:"]
+)
+@pytest.mark.parametrize("field", ["In-Reply-To", "References"])
+def test_a_reply_in_any_language_is_known_by_its_thread(core: Core, mark: str, field: str) -> None:
+    head = f"From: {ANNA}\nTo: {PAL}\n{field}: <1@friend.example>\n"
+    outcome, copies = core.send(f"{head}Subject: {mark} [plain] offer\n\n{MARKER}\n".encode(), ANNA, [PAL])
+    assert isinstance(outcome, Accepted), outcome
+    check_encrypted(copies, PAL)
+    outcome, copies = core.send(f"{head}Subject: [plain] {mark} offer\n\n{MARKER}\n".encode(), ANNA, [PAL])
+    assert [copy.protection for copy in copies] == ["none"], "what the sender adds counts"
+    subject = parse_message(bytearray(copies[0].wire)).headers.first("subject")
+    assert subject is not None and decode_words(subject.text) == f"{mark} offer"
 
 
 @pytest.mark.parametrize("word", ["[sign]", "[priv]"])
@@ -248,7 +265,13 @@ def test_markers_do_not_hide_under_an_encoding_that_is_written_oddly(core: Core,
     assert copies == []
 
 
-@pytest.mark.parametrize("encoding", ["(x) quoted-printable", '"quoted-printable"', "quoted-printable (x)"])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        *("(x) quoted-printable", '"quoted-printable"', "quoted-printable (x)", "quoted-printable (base64)"),
+        *("quoted-(x)printable", "base64\nContent-Transfer-Encoding: quoted-printable"),
+    ],
+)
 def test_markers_do_not_hide_under_quoted_printable_that_is_written_oddly(core: Core, encoding: str) -> None:
     mail = attached(f"Content-Transfer-Encoding: {encoding}", b"=58-SM-ORIGTO: bob@acme.example\nSubject: hidden\n\nx")
     outcome, copies = core.send(mail, "eve@evil.example", [ANNA], "internet")
