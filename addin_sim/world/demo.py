@@ -267,7 +267,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not proof.openssl_is_there():
         console.print("The demo needs the program openssl: apt-get install openssl", style="bold red")
         return 1
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
+        signal.signal(number, _stop)
     folder = Path(tempfile.mkdtemp(prefix="ime-gateway-demo-"))
     stage = Stage(console, folder, Gateway(folder / "gateway"), MailServer(folder / "world", [COMPANY]))
     console.print(f"Everything of this demo lies in {folder}\n", highlight=False)

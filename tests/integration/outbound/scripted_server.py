@@ -76,7 +76,8 @@ class ScriptedServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for peer in self.peers:
-            peer.writer.transport.abort()
+            if not peer.writer.is_closing():  # abort after close fails in asyncio of Python 3.11.2
+                peer.writer.transport.abort()
         await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -203,7 +203,7 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     true = shutil.which("true")
     (tmp_path / "ime-gateway.service").write_text(text.replace("/opt/ime-gateway/.venv/bin/ime-gateway", str(true)))
     checked = subprocess.run(
-        ["systemd-analyze", "verify", tmp_path / "ime-gateway.service"], capture_output=True, text=True
+        ["systemd-analyze", "--man=no", "verify", tmp_path / "ime-gateway.service"], capture_output=True, text=True
     )
     ours = [line for line in checked.stderr.splitlines() if "ime-gateway.service" in line]
     assert ours == [], checked.stderr
