@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from tests.vectors import vectors_folder
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def vectors() -> Path:
     """The folder of conformance data that others made; tests say so when it is absent."""
-    folder = Path(os.environ.get("IMEGW_VECTORS", REPOSITORY.parent / "shared" / "vectors"))
+    folder = vectors_folder()
     if not folder.is_dir():
         pytest.skip(f"no conformance data at {folder}")
     return folder

@@ -20,13 +20,19 @@ from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ime_gateway.certs.certificate import Certificate
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey
+CURVES: dict[str, ec.EllipticCurve] = {
+    "ec": ec.SECP256R1(),
+    "p256": ec.SECP256R1(),
+    "p384": ec.SECP384R1(),
+    "p521": ec.SECP521R1(),
+}
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 EMAIL_PROTECTION = ExtendedKeyUsageOID.EMAIL_PROTECTION
@@ -56,9 +62,11 @@ def rsa_key(number: int, bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 def new_key(kind: str = "rsa", bits: int = 2048) -> PrivateKey:
-    """A key that none of the last 64 entities has."""
-    if kind == "ec":
-        return ec.generate_private_key(ec.SECP256R1())
+    """A key that none of the last 64 entities has. kind: rsa, ec (or p256), p384, p521, ed25519, x25519."""
+    if kind in CURVES:
+        return ec.generate_private_key(CURVES[kind])
+    if kind == "x25519":
+        return x25519.X25519PrivateKey.generate()
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     return rsa_key(next(_numbers) % 64, bits)
@@ -99,6 +107,7 @@ class Entity:
 
     def pkcs12(self, password: str, extra: Sequence["Entity"] = (), *, old: bool = False) -> bytes:
         """PKCS#12 with key, certificate and the certificates of `extra`; `old`: 3DES, as GnuPG 2.2 reads it."""
+        assert not isinstance(self.key, x25519.X25519PrivateKey), "the library puts no X25519 key into PKCS#12"
         protection: serialization.KeySerializationEncryption = serialization.BestAvailableEncryption(password.encode())
         if old:
             builder = serialization.PrivateFormat.PKCS12.encryption_builder()
@@ -165,8 +174,9 @@ def make_user(
     extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
     algorithm: hashes.HashAlgorithm | None = None,
 ) -> Entity:
-    """A person's certificate for `address`; without `issuer` it is self-signed.
+    """A person's certificate for `address`; without `issuer` it is self-signed (X25519 keys need an issuer).
 
+    Default key usage: signing, and keyEncipherment for RSA, keyAgreement for curves; X25519 cannot sign.
     common_name: "" takes the address, None leaves CN out. dn_addresses: emailAddress values.
     """
     not_before = not_before or (NOW + 30 * DAY if not_yet else NOW - 400 * DAY if expired else NOW - DAY)
@@ -176,12 +186,12 @@ def make_user(
     extensions: list[tuple[x509.ExtensionType, bool]] = [(x509.BasicConstraints(False, None), True)]
     if san:
         extensions.append((x509.SubjectAlternativeName([x509.RFC822Name(address)]), not names))
+    key = key or new_key(kind, key_bits)
     if ku is not None:
-        extensions.append((key_usage(digital_signature=True, key_encipherment=True) if ku == "default" else ku, True))
+        extensions.append((_usual_usage(key) if ku == "default" else ku, True))
     if eku is not None:
         extensions.append((x509.ExtendedKeyUsage(list(eku)), False))
     subject = x509.Name([x509.RelativeDistinguishedName([name]) for name in names])
-    key = key or new_key(kind, key_bits)
     return build(
         subject, key, issuer, [*extensions, *extra], not_before=not_before, not_after=not_after, algorithm=algorithm
     )
@@ -196,6 +206,13 @@ def key_usage(**allowed: bool) -> x509.KeyUsage:
     return x509.KeyUsage(**{bit: allowed.get(bit, False) for bit in bits})
 
 
+def _usual_usage(key: PrivateKey) -> x509.KeyUsage:
+    if isinstance(key, x25519.X25519PrivateKey):
+        return key_usage(key_agreement=True)
+    agrees = isinstance(key, ec.EllipticCurvePrivateKey)
+    return key_usage(digital_signature=True, key_encipherment=not agrees, key_agreement=agrees)
+
+
 def build(
     subject: x509.Name,
     key: PrivateKey,
@@ -208,6 +225,7 @@ def build(
 ) -> Entity:
     """Sign a certificate; key identifiers are added as RFC 5280 section 4.2.1 asks."""
     signing_key = issuer.key if issuer else key
+    assert not isinstance(signing_key, x25519.X25519PrivateKey), "X25519 does not sign"
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)

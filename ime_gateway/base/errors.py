@@ -5,7 +5,9 @@
     |-- UserError             a command was refused; the sentence says what to do
     |-- StoreUnavailable      database, disk or master key cannot be used now: 451, nothing lost
     |-- UnreadableMail        bytes that are no message we could handle safely
-    `-- UnreadableCertificate bytes that are no certificate or key that we can read
+    |-- UnreadableCms         bytes that are no CMS object we could handle safely
+    |-- UnreadableCertificate bytes that are no certificate or key that we can read
+    `-- AlreadySeen           a container that was accepted before, found while committing it
 
 Every error has two voices: `str(error)` is one sentence that may be shown to whoever asked,
 `evidence` is for the log.
@@ -38,3 +40,11 @@ class UnreadableMail(GatewayError):
 
 class UnreadableCertificate(GatewayError):
     """The bytes hold no certificate or private key, or the password does not open them."""
+
+
+class UnreadableCms(GatewayError):
+    """The bytes are no CMS object (RFC 5652), or one beyond our limits; says nothing of keys or content."""
+
+
+class AlreadySeen(GatewayError):
+    """This container was accepted before, perhaps by another worker a moment ago; nothing was written."""

@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from ime_gateway.base.errors import UnreadableCertificate
 from ime_gateway.certs import der
 from ime_gateway.certs.certificate import PARSE_ERRORS, Certificate, quiet
+from ime_gateway.certs.key_bags import KeyBags, take_apart
 
 T = TypeVar("T")
 
@@ -159,9 +160,10 @@ def _is_encrypted_key(data: bytes) -> bool:
 def _read_pkcs12(data: bytes, contents: _Contents) -> None:
     # "No password" has two encodings in PKCS#12 (RFC 7292 appendix B.1), and makers use both.
     passwords = (contents.password,) if contents.password else (None, b"")
+    bags = take_apart(data)
     for password in passwords:
         try:
-            opened = pkcs12.load_pkcs12(data, password)
+            opened = _load_pkcs12(data, password, bags)
             break
         except PARSE_ERRORS as error:
             failure = error
@@ -169,8 +171,26 @@ def _read_pkcs12(data: bytes, contents: _Contents) -> None:
         raise _closed("PKCS#12", contents.password, failure) from failure
     if opened.key is not None:
         contents.add_key(opened.key)
+    in_bags = bags.keys if bags else ()
+    for key in in_bags if opened.key is None or len(in_bags) > 1 else ():
+        try:
+            contents.add_key(_open_key(load_der_private_key, key, password or None))
+        except UnreadableCertificate:
+            if password or opened.key is None:
+                raise  # the empty password has forms that only the library's reader of whole files knows
     own = [opened.cert] if opened.cert else []
     contents.add_certificates(one.certificate for one in (*own, *opened.additional_certs))
+
+
+def _load_pkcs12(data: bytes, password: bytes | None, bags: KeyBags | None) -> pkcs12.PKCS12KeyAndCertificates:
+    """The library's view: certificates and one key. Of a file with a key for agreement only (RFC 9216 section 6)
+    it gives nothing, after it has checked the MAC; it is then asked for the rest."""
+    try:
+        return pkcs12.load_pkcs12(data, password)
+    except TypeError:
+        if bags is None or not bags.keys:
+            raise
+        return pkcs12.load_pkcs12(bags.rest, password)
 
 
 def _open_key(

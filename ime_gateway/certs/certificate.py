@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x448, x25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ime_gateway.base.errors import UnreadableCertificate
 from ime_gateway.certs import der
@@ -157,6 +158,19 @@ class Certificate:
         """IssuerAndSerialNumber (RFC 5652 section 10.2.4), the issuer with its very bytes."""
         return self.keep("issuer_and_serial", self._issuer_and_serial)
 
+    @property
+    def key_digest(self) -> str:
+        """Hexadecimal SHA-256 of the SubjectPublicKeyInfo in its usual encoding: one key, one digest, whoever
+        certified it and however it stands there. For keys of an unknown kind, as it stands."""
+        return self.keep("key_digest", self._key_digest)
+
+    def _key_digest(self) -> str:
+        try:
+            encoded = self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        except (UnsupportedAlgorithm, ValueError):
+            encoded = self.der[places(self.der).key_info]
+        return hashlib.sha256(encoded).hexdigest()
+
     def _issuer_and_serial(self) -> bytes:
         place = places(self.der)
         return der.sequence(self.der[place.issuer], self.der[place.serial])
@@ -207,6 +221,8 @@ class Places(NamedTuple):
     serial: slice
     issuer: slice
     subject: slice
+    key_info: slice
+    """SubjectPublicKeyInfo."""
 
 
 def places(encoded: bytes) -> Places:
@@ -218,8 +234,8 @@ def places(encoded: bytes) -> Places:
         del fields[0]
     if outer.end != len(encoded) or len(fields) < 6:
         raise UnreadableCertificate("the certificate cannot be read: this is something else")
-    serial, issuer, subject = (slice(fields[index].start, fields[index].end) for index in (0, 2, 4))
-    return Places(serial, issuer, subject)
+    serial, issuer, subject, key_info = (slice(fields[index].start, fields[index].end) for index in (0, 2, 4, 5))
+    return Places(serial, issuer, subject, key_info)
 
 
 def _refuse_serial(encoded: bytes) -> None:

@@ -3,8 +3,8 @@
 The rules are those of RFC 8550 section 4.4 and RFC 8551 section 4, and of plain prudence. They hold
 for personal and for domain certificates alike, and the trust list cannot lift them: an "allow" says
 whose key it is, not that a key for signing may be used for something else. In the field there are
-domain certificates without keyEncipherment; they are `certificate-unfit` here, and the reason is shown,
-so that the partner can be asked for a better one.
+domain certificates without keyEncipherment (RSA) or keyAgreement (curves); they are `certificate-unfit`
+here, and the reason is shown, so that the partner can be asked for a better one.
 """
 
 import math
@@ -12,15 +12,19 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, SignatureAlgorithmOID
 
 from ime_gateway.base.reasons import Reason
-from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs import der
+from ime_gateway.certs.certificate import Certificate, places
 from ime_gateway.certs.fault import Fault, timestamp
 
 MINIMUM_RSA_BITS: Final = 2048
 """RFC 8551 section 4.3: shorter keys SHOULD NOT be used."""
+
+MAIL_CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
+"""P-256, P-384, P-521: RFC 8551 section 2.3 and CA/B S/MIME BR 6.1.5."""
 
 WEAK_SIGNATURES: Final = {
     "1.2.840.113549.1.1.2": "MD2",
@@ -71,16 +75,26 @@ def time_fault(certificate: Certificate, moment: float) -> tuple[Fault | None, f
 def _first_fault(certificate: Certificate) -> Fault | None:
     return (
         _key_fault(certificate)
-        or _signature_fault(certificate)
-        or _critical_fault(certificate.x509.extensions)
-        or _key_usage_fault(certificate.x509.extensions)
-        or _extended_key_usage_fault(certificate.x509.extensions)
+        or signature_fault(certificate)
+        or critical_fault(certificate.x509.extensions)
+        or _key_usage_fault(certificate.key_kind, certificate.x509.extensions)
+        or extended_key_usage_fault(certificate.x509.extensions)
     )
 
 
 def _key_fault(certificate: Certificate) -> Fault | None:
-    if certificate.key_kind != "rsa":
-        return Fault(Reason.CERTIFICATE_UNFIT, f"key type {certificate.key_kind} not supported by this version")
+    match certificate.key_kind:
+        case "rsa":
+            return _rsa_fault(certificate)
+        case "ec":
+            return _curve_fault(certificate)
+        case "x25519":
+            return _x25519_fault(certificate)
+        case other:
+            return Fault(Reason.CERTIFICATE_UNFIT, f"key type {other} cannot encrypt mail, or not in this version")
+
+
+def _rsa_fault(certificate: Certificate) -> Fault | None:
     if certificate.key_bits < MINIMUM_RSA_BITS:
         detail = f"RSA key of {certificate.key_bits} bits, at least {MINIMUM_RSA_BITS} are needed"
         return Fault(Reason.CERTIFICATE_WEAK, detail)
@@ -95,7 +109,38 @@ def _key_fault(certificate: Certificate) -> Fault | None:
     return Fault(Reason.CERTIFICATE_UNFIT, "the RSA key is damaged: it cannot encrypt")
 
 
-def _signature_fault(certificate: Certificate) -> Fault | None:
+def _curve_fault(certificate: Certificate) -> Fault | None:
+    # That the point lies on the curve was checked when the key was read.
+    key = certificate.public_key
+    curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else "unknown"
+    if not _names_its_curve(certificate):
+        return Fault(Reason.CERTIFICATE_UNFIT, "the elliptic curve is written out in numbers instead of named")
+    if curve in MAIL_CURVES:
+        return None
+    return Fault(Reason.CERTIFICATE_UNFIT, f"the elliptic curve {curve} is none that mail programs share")
+
+
+def _names_its_curve(certificate: Certificate) -> bool:
+    """RFC 5480 section 2.1.1: namedCurve and nothing else. The library also reads curves that are spelled out."""
+    encoded = certificate.der[places(certificate.der).key_info]
+    algorithm = der.children(encoded, der.read_element(encoded, 0, len(encoded)))[0]
+    return [part.tag for part in der.children(encoded, algorithm)] == [der.OBJECT_IDENTIFIER, der.OBJECT_IDENTIFIER]
+
+
+def _x25519_fault(certificate: Certificate) -> Fault | None:
+    try:
+        # Any private key brings a public key of low order to light: the result is zero (RFC 7748 section 6.1).
+        key = certificate.public_key
+        if isinstance(key, x25519.X25519PublicKey):
+            x25519.X25519PrivateKey.from_private_bytes(bytes(32)).exchange(key)
+            return None
+    except (ValueError, UnsupportedAlgorithm):
+        pass
+    return Fault(Reason.CERTIFICATE_UNFIT, "the X25519 key is damaged: it cannot encrypt")
+
+
+def signature_fault(certificate: Certificate) -> Fault | None:
+    """Who signed the certificate used a digest that can be forged; self-signed ones prove nothing anyway."""
     digest = WEAK_SIGNATURES.get(certificate.x509.signature_algorithm_oid.dotted_string)
     if digest is None or is_self_signed(certificate):
         return None
@@ -113,7 +158,8 @@ def is_self_signed(certificate: Certificate) -> bool:
     return True
 
 
-def _critical_fault(extensions: x509.Extensions) -> Fault | None:
+def critical_fault(extensions: x509.Extensions) -> Fault | None:
+    """RFC 5280 section 4.2: what is critical and not understood makes a certificate unusable."""
     for extension in extensions:
         if extension.critical and extension.oid not in _PROCESSED_CRITICAL:
             detail = f"critical extension {extension.oid.dotted_string} is not understood"
@@ -121,17 +167,24 @@ def _critical_fault(extensions: x509.Extensions) -> Fault | None:
     return None
 
 
-def _key_usage_fault(extensions: x509.Extensions) -> Fault | None:
+def _key_usage_fault(key_kind: str, extensions: x509.Extensions) -> Fault | None:
     try:
         usage = extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return None  # RFC 8550 section 4.4.2: absent means no restriction
-    if usage.key_encipherment:
-        return None
-    return Fault(Reason.CERTIFICATE_UNFIT, "key usage does not include keyEncipherment")
+    if key_kind == "rsa":
+        return None if usage.key_encipherment else _unfit("key usage does not include keyEncipherment")
+    if not usage.key_agreement:  # RFC 5753 section 5, RFC 8410 section 5
+        return _unfit("key usage does not include keyAgreement")
+    return _unfit("key usage allows key agreement for deciphering only") if usage.decipher_only else None
 
 
-def _extended_key_usage_fault(extensions: x509.Extensions) -> Fault | None:
+def _unfit(detail: str) -> Fault:
+    return Fault(Reason.CERTIFICATE_UNFIT, detail)
+
+
+def extended_key_usage_fault(extensions: x509.Extensions) -> Fault | None:
+    """RFC 8550 section 4.4.4: emailProtection, any purpose, or nothing said."""
     try:
         purposes = set(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     except x509.ExtensionNotFound:

@@ -12,15 +12,18 @@ from ime_gateway.keys.usable import Verdict
 Judged = tuple[Certificate, Verdict]
 
 
-def order(candidates: Iterable[Judged]) -> list[Judged]:
-    """Best first: usable before unusable, then the newest start, then the latest end.
+def order(candidates: Iterable[Judged], preferred: str = "") -> list[Judged]:
+    """Best first: usable before unusable, then the preferred, then the newest start, then the latest end.
+
+    preferred: thumbprint of the one that its owner asked for (RFC 8551 section 2.5.3); it makes nothing usable.
 
     The first unusable one, when none is usable, carries the reason worth showing: that of the newest
     certificate. Equal ones are ordered by thumbprint, so that every worker chooses alike.
     """
-    return sorted(candidates, key=_rank)
+    return sorted(candidates, key=lambda judged: _rank(judged, preferred))
 
 
-def _rank(judged: Judged) -> tuple[bool, float, float, str]:
+def _rank(judged: Judged, preferred: str) -> tuple[bool, bool, float, float, str]:
     certificate, verdict = judged
-    return not verdict.usable, -certificate.not_before, -certificate.not_after, certificate.thumbprint
+    asked_for = verdict.usable and certificate.thumbprint == preferred
+    return not verdict.usable, not asked_for, -certificate.not_before, -certificate.not_after, certificate.thumbprint

@@ -63,6 +63,11 @@ def parse_content_type(value: str) -> ContentType:
     return ContentType(media_type, parameters, conflicting)
 
 
+def with_parameter(raw: bytes, parameter: bytes) -> bytes:
+    """A raw Content-Type field with one more parameter (`name="value"`), on a line of its own."""
+    return raw.rstrip(b" \t\r\n;") + b";\r\n " + parameter + b"\r\n"
+
+
 def parse_parameters(value: str) -> tuple[dict[str, str], frozenset[str]]:
     """The `;name=value` pairs of a field, and the names that occur with different values."""
     plain: dict[str, str] = {}

@@ -86,6 +86,12 @@ def _word(data: bytes, quoted: bool) -> str:
     return f"=?utf-8?Q?{body}?="
 
 
+def known_codec(charset: str) -> str | None:
+    """The codec of a charset that mail uses; None for others: looking up a name from a mail would import modules."""
+    name = charset.strip().lower()
+    return {"macintosh": "mac_roman"}.get(name, name) if _CHARSET.fullmatch(name) else None
+
+
 def _decode(charset: str, encoding: str, body: str) -> tuple[str, bytes] | None:
     """Charset and bytes of one encoded word, or None when it is no such thing."""
     name = charset.partition("*")[0].lower()  # RFC 2231 section 5 allows a language after a star
@@ -102,5 +108,4 @@ def _decode(charset: str, encoding: str, body: str) -> tuple[str, bytes] | None:
 
 
 def _text_of(charset: str, data: bytearray) -> str:
-    codec = {"macintosh": "mac_roman"}.get(charset, charset)
-    return _UNSAFE.sub(" ", data.decode(codec, "replace"))
+    return _UNSAFE.sub(" ", data.decode(known_codec(charset) or "latin-1", "replace"))

@@ -4,13 +4,33 @@ RFC 8551 section 3.1: the fields that describe the content (Content-*) go inside
 that carry the mail stay outside, and the outside gets the fields of the S/MIME object.
 """
 
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ime_gateway.mail.headers import Field, HeaderBlock
+from ime_gateway.mail.message import Message
 
 Cipher = Literal["aes-256-cbc", "aes-256-gcm"]
 
 _SMIME_TYPE: dict[Cipher, str] = {"aes-256-cbc": "enveloped-data", "aes-256-gcm": "authEnveloped-data"}
+
+
+@dataclass(frozen=True, slots=True)
+class SecuredEntity:
+    """What is encrypted, and the header of the envelope that carries it."""
+
+    outer: HeaderBlock
+    """Without the fields of the S/MIME object itself, which `outer_smime_fields` makes."""
+    inner: HeaderBlock
+    """Header of the entity that is encrypted."""
+    body: tuple[memoryview, ...] = field(repr=False)
+    """Its body in pieces."""
+
+
+def secured_entity(message: Message) -> SecuredEntity:
+    """The message with its header divided and its body as it is."""
+    outer, inner = split_for_encryption(message.headers)
+    return SecuredEntity(outer, inner, (message.body,))
 
 
 def split_for_encryption(headers: HeaderBlock) -> tuple[HeaderBlock, HeaderBlock]:
@@ -21,12 +41,12 @@ def split_for_encryption(headers: HeaderBlock) -> tuple[HeaderBlock, HeaderBlock
     """
     outer: list[Field] = []
     inner: list[Field] = []
-    for field in headers.fields:
-        key = field.key
+    for one in headers.fields:
+        key = one.key
         if key.startswith("content-"):
-            inner.append(field)
+            inner.append(one)
         elif key != "mime-version":
-            outer.append(field)
+            outer.append(one)
     return HeaderBlock(outer), HeaderBlock(inner)
 
 

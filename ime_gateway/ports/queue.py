@@ -8,7 +8,10 @@ CMS frame in which one group of recipients gets a body) and rows (one per copy a
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:  # ports/containers speaks of parcels and events in turn
+    from ime_gateway.ports.containers import ContainerRecord
 
 Origin = Literal["internal", "internet"]
 RowState = Literal["queued", "sending", "deferred", "held"]
@@ -198,11 +201,19 @@ class Queue(Protocol):
     """The queue's durable rows. Every method may raise StoreUnavailable."""
 
     async def enqueue(
-        self, parcel: Parcel, events: Sequence[Event], lease_owner: str | None, reports: Sequence[Parcel] = ()
+        self,
+        parcel: Parcel,
+        events: Sequence[Event],
+        lease_owner: str | None,
+        reports: Sequence[Parcel] = (),
+        container: "ContainerRecord | None" = None,
     ) -> list[LeasedRow]:
         """Commit the parcel, its events and the DSNs about it in one transaction. With `lease_owner`
         the parcel's rows are leased to that worker at once and returned, so that it delivers without
-        asking again; the reports wait for whoever asks first."""
+        asking again; the reports wait for whoever asks first. `container`: the IME 2.0 container that the
+        parcel was; committed with it. Raises AlreadySeen, and nothing is written, when its replay key is
+        remembered: the caller discards the bodies as after StoreUnavailable, and asks `Containers.seen`
+        who sent it then."""
         ...
 
     async def lease(self, owner: str, limit: int) -> list[LeasedRow]:

@@ -40,7 +40,9 @@ class RelayFacts:
     is_managed: Callable[[str], bool]
     """Is this domain (lower case, A-labels) ours?"""
     ime_addresses: frozenset[str] = frozenset()
-    """Keys (`Address.key`) of the addresses at which internal mail encryption listens."""
+    """Keys (`Address.key`) of the addresses at which internal mail encryption listens (IME 1.0)."""
+    ime_domains: frozenset[str] = frozenset()
+    """Domains whose every address takes containers (IME 2.0); lower case, A-labels."""
 
 
 @dataclass(frozen=True, slots=True)

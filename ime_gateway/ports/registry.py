@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ime_gateway.certs.certificate import Certificate
+from ime_gateway.ports.containers import Pin
 from ime_gateway.ports.directory import SiteView, TrustEntry
 from ime_gateway.ports.queue import Event, HeldEvidence, QueueLine
 from ime_gateway.settings.site import ManagedDomain, PartnerDomain, Policy
@@ -25,6 +26,29 @@ class CertificateEntry:
     """Address keys (`Address.key`) for which it may be chosen."""
     has_private_key: bool
     imported_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ImeKeyEntry:
+    """A key pair of a managed domain's IME address, without the private key."""
+
+    domain: str
+    certificate: Certificate
+    opens_until: float
+    """Seconds since 1970 UTC; infinity for the current key, the end of the overlap for older ones."""
+    made_at: float
+    has_private_key: bool
+    """False once the overlap is over: the key was erased, the certificate is kept for the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerCounts:
+    """Signer pins by state, and challenges that nobody has answered yet."""
+
+    approved: int = 0
+    pending: int = 0
+    revoked: int = 0
+    open_challenges: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +92,7 @@ class RegistryTransaction(Protocol):
         ...
 
     def delete_domain(self, name: str) -> bool:
-        """Remove a managed or partner domain; False when there is none."""
+        """Remove a managed or partner domain, with the keys of its IME address; False when there is none."""
         ...
 
     def put_certificate(self, certificate: Certificate, addresses: Sequence[str], private_key: bytes | None) -> bool:
@@ -108,6 +132,45 @@ class RegistryTransaction(Protocol):
 
     def delete_trust(self, thumbprint: str) -> bool:
         """Remove a line of the trust list."""
+        ...
+
+    def ime_keys(self, domain: str = "") -> list[ImeKeyEntry]:
+        """Keys of the IME address of one managed domain or of all: by domain, the current one first."""
+        ...
+
+    def put_ime_key(
+        self, domain: str, certificate: Certificate, private_key: bytes, *, older_open_until: float
+    ) -> bool:
+        """Make a key the domain's current one; the one that was current opens containers until then (seconds since
+        1970 UTC). `private_key`: PKCS#8 DER, sealed before it is written. False when it is the current one."""
+        ...
+
+    def close_older_ime_keys(self, domain: str) -> int:
+        """End every overlap now and erase those private keys; how many."""
+        ...
+
+    def ime_private_key(self, domain: str, thumbprint: str) -> bytes | None:
+        """PKCS#8 DER, unsealed; None when it was erased."""
+        ...
+
+    def delete_ime_keys(self, domain: str) -> int:
+        """Remove all keys of a domain's IME address; how many."""
+        ...
+
+    def pins(
+        self, *, address: str = "", state: str = "", thumbprint: str = "", limit: int = 1000, offset: int = 0
+    ) -> list[Pin]:
+        """Signer pins that match all (`address`: `Address.key`; `thumbprint`: whole, or its beginning with
+        `sha256:`); pending ones first, then the newest."""
+        ...
+
+    def put_pin(self, pin: Pin) -> bool:
+        """An administrator's word about a signer, whatever was there before; revoking also ends the open challenge.
+        False when nothing changed."""
+        ...
+
+    def container_counts(self, domain: str = "") -> ContainerCounts:
+        """Pins and open challenges of the people of one domain, or of all."""
         ...
 
     def audit(self, actor: str, action: str, detail: str) -> None:

@@ -1,13 +1,14 @@
 """Encrypt the content of an S/MIME message once, in pieces, whoever will read it.
 
-AES-256-CBC is what every mail program since S/MIME 3.1 opens, AES-256-GCM is what RFC 8551 section
+AES-CBC is what every mail program since S/MIME 3.1 opens, AES-GCM is what RFC 8551 section
 2.7 wants (AuthEnvelopedData); recipients only ever get the key (`recipient_info`), so one ciphertext
 serves all of them. Memory is constant in the size of the message.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
@@ -15,9 +16,21 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
 
 Buffer = bytes | bytearray | memoryview
-CipherName = Literal["aes-256-cbc", "aes-256-gcm"]
+CipherName = Literal["aes-128-cbc", "aes-192-cbc", "aes-256-cbc", "aes-128-gcm", "aes-192-gcm", "aes-256-gcm"]
+"""What can be written; policy chooses among the two of 256 bits."""
 
-KEY_BYTES = 32
+KEY_BYTES: Final[Mapping[CipherName, int]] = MappingProxyType(
+    {
+        "aes-128-cbc": 16,
+        "aes-192-cbc": 24,
+        "aes-256-cbc": 32,
+        "aes-128-gcm": 16,
+        "aes-192-gcm": 24,
+        "aes-256-gcm": 32,
+    }
+)
+AUTHENTICATED: Final[frozenset[CipherName]] = frozenset({"aes-128-gcm", "aes-192-gcm", "aes-256-gcm"})
+"""Ciphers that make AuthEnvelopedData (RFC 5083)."""
 BLOCK_BYTES = 16
 GCM_NONCE_BYTES = 12
 GCM_TAG_BYTES = 16
@@ -33,27 +46,25 @@ class ContentKey:
 
     cipher: CipherName
     key: bytes = field(repr=False)
-    """32 bytes."""
+    """As many bytes as KEY_BYTES says."""
     nonce: bytes = field(repr=False)
     """CBC: the initialisation vector, 16 bytes. GCM: the nonce, 12 bytes."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that the cipher would refuse later."""
-        nonce_bytes = GCM_NONCE_BYTES if self.cipher == "aes-256-gcm" else BLOCK_BYTES
-        if len(self.key) != KEY_BYTES or len(self.nonce) != nonce_bytes:
-            raise ValueError(f"{self.cipher} needs {KEY_BYTES} bytes of key and {nonce_bytes} of nonce")
+        key_bytes, nonce_bytes = KEY_BYTES[self.cipher], _nonce_bytes(self.cipher)
+        if len(self.key) != key_bytes or len(self.nonce) != nonce_bytes:
+            raise ValueError(f"{self.cipher} needs {key_bytes} bytes of key and {nonce_bytes} of nonce")
 
     @classmethod
     def generate(cls, cipher: CipherName, randomness: Callable[[int], bytes]) -> "ContentKey":
         """A fresh key; `randomness(n)` gives n bytes fit for cryptographic keys."""
-        return cls(
-            cipher, randomness(KEY_BYTES), randomness(GCM_NONCE_BYTES if cipher == "aes-256-gcm" else BLOCK_BYTES)
-        )
+        return cls(cipher, randomness(KEY_BYTES[cipher]), randomness(_nonce_bytes(cipher)))
 
 
 def ciphertext_size(cipher: CipherName, size: int) -> int:
     """Bytes of ciphertext for `size` bytes of content: CBC always pads (RFC 5652 section 6.3)."""
-    return size if cipher == "aes-256-gcm" else size + BLOCK_BYTES - size % BLOCK_BYTES
+    return size if cipher in AUTHENTICATED else size + BLOCK_BYTES - size % BLOCK_BYTES
 
 
 class ContentEncryptor:
@@ -82,7 +93,7 @@ class ContentEncryptor:
         return self._tag
 
     def _encrypt(self, content: Iterable[Buffer]) -> Iterator[bytes | memoryview]:
-        if self._key.cipher == "aes-256-gcm":
+        if self._key.cipher in AUTHENTICATED:
             sealing = Cipher(AES(self._key.key), GCM(self._key.nonce)).encryptor()
             for chunk in content:
                 yield from _update(sealing, chunk)
@@ -97,6 +108,10 @@ class ContentEncryptor:
         padding = BLOCK_BYTES - size % BLOCK_BYTES
         yield chaining.update(bytes((padding,)) * padding) + chaining.finalize()
         self._tag = b""
+
+
+def _nonce_bytes(cipher: CipherName) -> int:
+    return GCM_NONCE_BYTES if cipher in AUTHENTICATED else BLOCK_BYTES
 
 
 def _update(encryptor: CipherContext, chunk: Buffer) -> Iterator[bytes | memoryview]:

@@ -6,13 +6,16 @@ as a whole, and recipients who must not know of each other (Bcc, P6) get frames 
 same stored ciphertext.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
 
 from ime_gateway.certs import der
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.mail.base64_lines import encode_lines
 from ime_gateway.smime.content import (
+    AUTHENTICATED,
     GCM_TAG_BYTES,
     Buffer,
     CipherName,
@@ -20,7 +23,7 @@ from ime_gateway.smime.content import (
     ContentKey,
     ciphertext_size,
 )
-from ime_gateway.smime.recipient_info import key_transport, names_key_identifier
+from ime_gateway.smime.recipient_info import needs_version_2, recipient_info
 
 __all__ = [
     "Buffer",
@@ -36,8 +39,17 @@ __all__ = [
 _DATA = der.oid("1.2.840.113549.1.7.1")
 _ENVELOPED_DATA = der.oid("1.2.840.113549.1.7.3")
 _AUTH_ENVELOPED_DATA = der.oid("1.2.840.113549.1.9.16.1.23")
-_AES_256_CBC = der.oid("2.16.840.1.101.3.4.1.42")
-_AES_256_GCM = der.oid("2.16.840.1.101.3.4.1.46")
+_ALGORITHMS: Final[Mapping[CipherName, bytes]] = MappingProxyType(
+    {
+        "aes-128-cbc": der.oid("2.16.840.1.101.3.4.1.2"),
+        "aes-192-cbc": der.oid("2.16.840.1.101.3.4.1.22"),
+        "aes-256-cbc": der.oid("2.16.840.1.101.3.4.1.42"),
+        "aes-128-gcm": der.oid("2.16.840.1.101.3.4.1.6"),
+        "aes-192-gcm": der.oid("2.16.840.1.101.3.4.1.26"),
+        "aes-256-gcm": der.oid("2.16.840.1.101.3.4.1.46"),
+    }
+)
+"""RFC 3565 section 4.1 and RFC 5084 section 3.2."""
 _VERSION_0 = der.integer(0)
 _VERSION_2 = der.integer(2)
 _EXPLICIT_0 = 0xA0
@@ -60,15 +72,17 @@ def frame(
     ciphertext_size: int,
     tag: bytes,
     *,
-    oaep: bool = False,
+    oaep: Collection[str] = (),
     use_ski: bool = False,
 ) -> Frame:
     """The frame that opens a ciphertext of `ciphertext_size` bytes for `recipients`.
 
-    A certificate that is given twice is served once. Costs one RSA operation for each certificate.
+    Recipients may have RSA, P-256, P-384, P-521 and X25519 keys. oaep: thumbprints of RSA certificates whose owners
+    are known to read RSAES-OAEP; a list serves as well as a set unless it is long. A certificate that is given twice
+    is served once. Costs one public-key operation for each certificate.
     Raises ValueError without recipients, UnreadableCertificate for a key that cannot encrypt.
     """
-    authenticated = key.cipher == "aes-256-gcm"
+    authenticated = key.cipher in AUTHENTICATED
     if authenticated != (len(tag) == GCM_TAG_BYTES) or (tag and not authenticated):
         raise ValueError(f"{key.cipher} does not go with a tag of {len(tag)} bytes")
     suffix = der.octet_string(tag) if authenticated else b""
@@ -82,7 +96,7 @@ def encrypt_entity(
     cipher: CipherName,
     randomness: Callable[[int], bytes],
     *,
-    oaep: bool = False,
+    oaep: Collection[str] = (),
 ) -> Iterator[bytes]:
     """Encrypt a MIME entity of `size` bytes; yields the base64 body of the S/MIME message.
 
@@ -94,11 +108,11 @@ def encrypt_entity(
 
 
 def _object(
-    chunks: Iterable[Buffer], size: int, recipients: Sequence[Certificate], key: ContentKey, oaep: bool
+    chunks: Iterable[Buffer], size: int, recipients: Sequence[Certificate], key: ContentKey, oaep: Collection[str]
 ) -> Iterator[Buffer]:
     encryptor = ContentEncryptor(key)
     expected = ciphertext_size(key.cipher, size)
-    suffix_size = len(der.octet_string(bytes(GCM_TAG_BYTES))) if key.cipher == "aes-256-gcm" else 0
+    suffix_size = len(der.octet_string(bytes(GCM_TAG_BYTES))) if key.cipher in AUTHENTICATED else 0
     yield _prefix(recipients, key, expected, suffix_size, oaep, False)
     written = 0
     for piece in encryptor.chunks(chunks):
@@ -115,14 +129,16 @@ def _prefix(
     key: ContentKey,
     ciphertext_size: int,
     suffix_size: int,
-    oaep: bool,
+    oaep: Collection[str],
     use_ski: bool,
 ) -> bytes:
     """Lengths grow from the inside out: each header counts all that follows it."""
     certificates = tuple(dict.fromkeys(recipients))
     if not certificates:
         raise ValueError("an envelope needs at least one recipient")
-    infos = der.set_of([key_transport(c, key.key, oaep=oaep, use_ski=use_ski) for c in certificates])
+    infos = der.set_of(
+        [recipient_info(one, key.key, oaep=one.thumbprint in oaep, use_ski=use_ski) for one in certificates]
+    )
     algorithm, content_type, version = _describe(key, certificates, use_ski)
     ciphertext_header = der.header(_IMPLICIT_0, ciphertext_size)
     content = _DATA + algorithm + ciphertext_header
@@ -136,11 +152,11 @@ def _prefix(
 
 def _describe(key: ContentKey, certificates: Sequence[Certificate], use_ski: bool) -> tuple[bytes, bytes, bytes]:
     """Content encryption algorithm, content type and version of the envelope."""
-    if key.cipher == "aes-256-gcm":
+    algorithm = _ALGORITHMS[key.cipher]
+    if key.cipher in AUTHENTICATED:
         # The tag length stands explicit: its default is 12 (RFC 5084 section 3.2).
         parameters = der.sequence(der.octet_string(key.nonce), der.integer(GCM_TAG_BYTES))
-        return der.sequence(_AES_256_GCM, parameters), _AUTH_ENVELOPED_DATA, _VERSION_0
-    # RFC 5652 section 6.1: version 0 only while every recipient is named by issuer and serial number.
-    named = any(names_key_identifier(certificate, use_ski) for certificate in certificates)
-    version = _VERSION_2 if named else _VERSION_0
-    return der.sequence(_AES_256_CBC, der.octet_string(key.nonce)), _ENVELOPED_DATA, version
+        return der.sequence(algorithm, parameters), _AUTH_ENVELOPED_DATA, _VERSION_0
+    raised = any(needs_version_2(certificate, use_ski) for certificate in certificates)
+    version = _VERSION_2 if raised else _VERSION_0
+    return der.sequence(algorithm, der.octet_string(key.nonce)), _ENVELOPED_DATA, version

@@ -42,11 +42,14 @@ def reader() -> Iterator[tuple[Path, Entity]]:
             subprocess.run(["gpgconf", "--homedir", folder, "--kill", "all"], capture_output=True, timeout=60)
 
 
-def message(cipher: CipherName, content: bytes, readers: list[Certificate], **options: bool) -> bytes:
+def message(
+    cipher: CipherName, content: bytes, readers: list[Certificate], oaep: bool = False, use_ski: bool = False
+) -> bytes:
     key = ContentKey.generate(cipher, os.urandom)
     encryptor = ContentEncryptor(key)
     ciphertext = b"".join(encryptor.chunks([content]))
-    made = frame(readers, key, len(ciphertext), encryptor.tag, **options)
+    thumbprints = [one.thumbprint for one in readers] if oaep else []
+    made = frame(readers, key, len(ciphertext), encryptor.tag, oaep=thumbprints, use_ski=use_ski)
     return made.prefix + ciphertext + made.suffix
 
 

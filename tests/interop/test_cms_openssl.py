@@ -36,8 +36,9 @@ def decrypt(folder: Path, message: bytes, person: Entity, form: str = "SMIME") -
 def test_smime_text(tmp_path: Path, people: list[Entity], cipher: CipherName, oaep: bool, size: int) -> None:
     entity = os.urandom(size)
     readers = [one.certificate for one in people[:2]]
+    known = [one.thumbprint for one in readers] if oaep else []
     halves = [entity[: size // 3], memoryview(entity)[size // 3 :]]
-    body = b"".join(encrypt_entity(halves, size, readers, cipher, os.urandom, oaep=oaep))
+    body = b"".join(encrypt_entity(halves, size, readers, cipher, os.urandom, oaep=known))
     for person in people[:2]:
         result = decrypt(tmp_path, HEADER + body, person)
         assert result.returncode == 0, result.stderr

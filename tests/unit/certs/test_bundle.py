@@ -1,6 +1,7 @@
 """Files as administrators get them: every container, mixed, armoured, damaged, with wrong passwords."""
 
 import base64
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,34 @@ def test_pkcs12_with_chain(people: tuple[Entity, Entity, Entity]) -> None:
     assert (key.thumbprint, key.pkcs8_der) == (alice.certificate.thumbprint, alice.key_der)
     armoured = b"-----BEGIN PKCS12-----\n" + base64.encodebytes(data) + b"-----END PKCS12-----\n"
     assert read_bundle(armoured, "correct horse") == bundle
+
+
+@pytest.mark.parametrize("password", ["", "s3cret"])
+@pytest.mark.parametrize("options", [[], ["-legacy"], ["-keypbe", "NONE"]], ids=" ".join)
+def test_pkcs12_of_openssl(
+    tmp_path: Path, people: tuple[Entity, Entity, Entity], password: str, options: list[str]
+) -> None:
+    _, alice, _ = people
+    certificate, key = alice.write(tmp_path, "alice")
+    command = ["openssl", "pkcs12", "-export", "-in", certificate, "-inkey", key, "-passout", f"pass:{password}"]
+    data = subprocess.run([*command, *options], capture_output=True, check=True).stdout
+    (found,) = read_bundle(data, password or None).private_keys
+    assert (found.thumbprint, found.pkcs8_der) == (alice.certificate.thumbprint, alice.key_der)
+
+
+@pytest.mark.parametrize("name", ["alice", "bob", "carlos", "dana"])
+def test_a_person_with_two_keys(vectors: Path, name: str) -> None:
+    """One signs, one decrypts (RFC 9216); X25519 among them, which the library does not read in such a file."""
+    data = (vectors / "rfc9216" / f"{name}.der.p12").read_bytes()
+    bundle = read_bundle(data, name)
+    own = {key.thumbprint for key in bundle.private_keys}
+    assert len(own) == 2 and own <= set(thumbprints(bundle))
+    with pytest.raises(UnreadableCertificate, match="password is wrong"):
+        read_bundle(data, "wrong")
+    with pytest.raises(UnreadableCertificate, match="password is wrong"):
+        changed = bytearray(data)
+        changed[len(data) // 2] ^= 1
+        read_bundle(bytes(changed), name)
 
 
 @pytest.mark.parametrize(("password", "words"), [("wrong", "password is wrong"), (None, "needs a password")])

@@ -1,10 +1,12 @@
 """What makes a certificate unfit or weak, one rule at a time, and that nothing else does."""
 
 import math
+import subprocess
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ime_gateway.base.reasons import Reason
@@ -26,6 +28,10 @@ def reason(entity: Entity) -> Reason | None:
     [
         {},
         {"ku": None, "eku": None, "san": False},
+        {"kind": "p256"},
+        {"kind": "p384"},
+        {"kind": "p521", "ku": key_usage(key_agreement=True, encipher_only=True)},
+        {"kind": "p256", "ku": None},
         {"ku": key_usage(key_encipherment=True)},
         {"eku": [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]},
         {"eku": [ExtendedKeyUsageOID.CLIENT_AUTH, EMAIL_PROTECTION]},
@@ -47,14 +53,39 @@ def test_fit_for_mail(options: dict[str, object]) -> None:
             "1.3.6.1.4.1.99999.1",
         ),
         ({"extra": [(x509.PrecertPoison(), True)]}, "critical"),
-        ({"kind": "ec"}, "key type ec not supported by this version"),
-        ({"kind": "ed25519"}, "key type ed25519 not supported by this version"),
+        ({"kind": "ec", "ku": key_usage(digital_signature=True, key_encipherment=True)}, "keyAgreement"),
+        ({"kind": "ec", "ku": key_usage(key_agreement=True, decipher_only=True)}, "deciphering only"),
+        ({"key": ec.generate_private_key(ec.SECP256K1())}, "elliptic curve secp256k1"),
+        ({"key": ec.generate_private_key(ec.BrainpoolP256R1())}, "elliptic curve brainpoolP256r1"),
+        ({"kind": "ed25519"}, "key type ed25519 cannot encrypt mail"),
     ],
 )
 def test_unfit_with_the_evidence(options: dict[str, object], word: str) -> None:
     fault = fitness_fault(make_user(ADDRESS, **options).certificate)  # type: ignore[arg-type]
     assert fault is not None and fault.reason is Reason.CERTIFICATE_UNFIT
     assert word in fault.detail
+
+
+def test_x25519_needs_key_agreement_and_a_sound_point() -> None:
+    ca = make_ca(kind="ec")
+    person = make_user(ADDRESS, ca, kind="x25519")
+    assert reason(person) is None
+    assert reason(make_user(ADDRESS, ca, kind="x25519", ku=None)) is None
+    unfit = fitness_fault(make_user(ADDRESS, ca, kind="x25519", ku=key_usage(key_encipherment=True)).certificate)
+    assert unfit is not None and "keyAgreement" in unfit.detail
+    # A point of low order: whatever the sender's key is, the shared secret is zero.
+    point = person.key.public_key().public_bytes_raw()  # type: ignore[union-attr]
+    damaged = fitness_fault(Certificate.from_der(person.der.replace(point, bytes(32))))
+    assert damaged is not None and damaged.reason is Reason.CERTIFICATE_UNFIT and "damaged" in damaged.detail
+
+
+def test_curves_written_out_in_numbers_are_not_read() -> None:
+    # openssl ecparam -name prime256v1 -param_enc explicit: the door to keys on curves of the sender's making.
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-pkeyopt", "ec_param_enc:explicit", "-keyout", "/dev/null", "-subj", f"/CN={ADDRESS}"]
+    made = subprocess.run([*command, "-outform", "DER"], capture_output=True, check=True, timeout=60).stdout
+    fault = fitness_fault(Certificate.from_der(made))
+    assert fault is not None and fault.reason is Reason.CERTIFICATE_UNFIT
 
 
 def test_short_rsa_keys_are_weak() -> None:

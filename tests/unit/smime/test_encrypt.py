@@ -5,13 +5,16 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from ime_gateway.base.errors import UnreadableCertificate
 from ime_gateway.certs import der
+from ime_gateway.certs.certificate import Certificate
 from ime_gateway.smime.encrypt import CipherName, ContentEncryptor, ContentKey, ciphertext_size, encrypt_entity, frame
 from tests.pki import Entity, make_ca, make_user
+
+ODD_CURVE = ec.generate_private_key(ec.SECP256K1())
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +55,18 @@ def test_every_length_is_right_at_every_size(people: list[Entity], cipher: Ciphe
     assert macs == ([tag] if cipher == "aes-256-gcm" else [])
 
 
-@pytest.mark.parametrize("oaep", [False, True])
-def test_each_recipient_gets_the_key_and_the_infos_are_ordered(people: list[Entity], oaep: bool) -> None:
+@pytest.mark.parametrize("who", [(), (0,), (1, 2), (0, 1, 2)])
+def test_each_gets_the_key_by_the_padding_it_is_known_to_read(people: list[Entity], who: tuple[int, ...]) -> None:
     key, ciphertext, tag = sealed("aes-256-cbc", b"secret")
-    made = frame([one.certificate for one in people], key, len(ciphertext), tag, oaep=oaep)
+    known = {people[number].certificate.thumbprint for number in who}
+    made = frame([one.certificate for one in people], key, len(ciphertext), tag, oaep=known)
     _, infos = recipient_infos(made.prefix + ciphertext)
     assert infos == sorted(infos) and len(infos) == 3
-    for person in people:
+    for number, person in enumerate(people):
         (mine,) = (info for info in infos if person.certificate.issuer_and_serial in info)
         encrypted = mine[-256:]
         assert isinstance(person.key, rsa.RSAPrivateKey)
-        scheme = padding.OAEP(padding.MGF1(SHA256()), SHA256(), None) if oaep else padding.PKCS1v15()
+        scheme = padding.OAEP(padding.MGF1(SHA256()), SHA256(), None) if number in who else padding.PKCS1v15()
         assert person.key.decrypt(encrypted, scheme) == key.key
 
 
@@ -101,8 +105,42 @@ def test_misuse_is_refused(people: list[Entity]) -> None:
         frame([people[0].certificate], key, len(ciphertext), b"")
     with pytest.raises(ValueError, match="does not go with a tag"):
         frame([people[0].certificate], ContentKey.generate("aes-256-cbc", os.urandom), 16, tag)
-    with pytest.raises(UnreadableCertificate, match="not supported"):
-        frame([make_user("ec@acme.example", kind="ec").certificate], key, len(ciphertext), tag)
+    for unserved in (make_user("a@acme.example", kind="ed25519"), make_user("a@acme.example", key=ODD_CURVE)):
+        with pytest.raises(UnreadableCertificate, match="not supported"):
+            frame([unserved.certificate], key, len(ciphertext), tag)
+
+
+def test_a_point_of_low_order_is_a_damaged_key() -> None:
+    key, ciphertext, tag = sealed("aes-256-gcm", b"secret")
+    person = make_user("a@acme.example", make_ca(kind="ec"), kind="x25519")
+    point = person.key.public_key().public_bytes_raw()  # type: ignore[union-attr]
+    damaged = Certificate.from_der(person.der.replace(point, bytes(32)))
+    with pytest.raises(UnreadableCertificate, match="damaged"):
+        frame([damaged], key, len(ciphertext), tag)
+
+
+@pytest.mark.parametrize("kind", ["p256", "p384", "p521", "x25519"])
+def test_key_agreement_raises_the_version_and_every_ephemeral_key_is_new(kind: str) -> None:
+    key, ciphertext, tag = sealed("aes-256-cbc", b"secret")
+    certificate = make_user("a@acme.example", make_ca(kind="ec"), kind=kind).certificate
+    seen = set()
+    for _ in range(3):
+        version, (info,) = recipient_infos(frame([certificate], key, len(ciphertext), tag).prefix + ciphertext)
+        assert version == 2 and info[0] == 0xA1
+        inner = der.children(info, der.read_element(info, 0, len(info)))
+        assert info[inner[0].content : inner[0].end] == b"\x03" and inner[1].tag == 0xA0
+        seen.add(info[inner[1].start : inner[1].end])
+        assert certificate.issuer_and_serial in info
+    assert len(seen) == 3
+
+
+def test_mixed_recipients_raise_the_version_of_enveloped_data_only(people: list[Entity]) -> None:
+    agreeing = make_user("a@acme.example", kind="ec").certificate
+    for cipher, expected in (("aes-256-cbc", 2), ("aes-256-gcm", 0)):
+        key, ciphertext, tag = sealed(cipher, b"secret")  # type: ignore[arg-type]
+        made = frame([people[0].certificate, agreeing], key, len(ciphertext), tag)
+        version, infos = recipient_infos(made.prefix + ciphertext + made.suffix)
+        assert version == expected and [info[0] for info in infos] == [0x30, 0xA1]
 
 
 @pytest.mark.parametrize("wrong", [-1, 1])
