@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from ime_gateway.admin.accounts import Accounts
+from ime_gateway.admin.ime_desk import ImeDesk
 from ime_gateway.admin.key_desk import KeyDesk
 from ime_gateway.admin.overview_desk import OverviewDesk
 from ime_gateway.admin.queue_desk import QueueDesk
+from ime_gateway.admin.signer_desk import SignerDesk
 from ime_gateway.admin.track_desk import TrackDesk
 from ime_gateway.ports.clock import Clock, Randomness
 from ime_gateway.ports.registry import Registry
@@ -20,6 +22,10 @@ class Desks:
     queue: QueueDesk
     tracking: TrackDesk
     keys: KeyDesk
+    ime: ImeDesk
+    signers: SignerDesk
+    clock: Clock
+    """What the desks call now; pages compare with it."""
 
 
 def open_desks(registry: Registry, clock: Clock, randomness: Randomness) -> Desks:
@@ -30,4 +36,7 @@ def open_desks(registry: Registry, clock: Clock, randomness: Randomness) -> Desk
         queue=QueueDesk(registry),
         tracking=TrackDesk(registry),
         keys=KeyDesk(registry, clock),
+        ime=ImeDesk(registry, clock, randomness),
+        signers=SignerDesk(registry, clock),
+        clock=clock,
     )

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ime_gateway.admin.ime_notes import key_notes, signer_notes
 from ime_gateway.admin.intake import address_key
 from ime_gateway.admin.judging import anchors_of
 from ime_gateway.admin.site_apply import all_certificates
@@ -71,6 +72,14 @@ class SilentHop:
 
 
 @dataclass(frozen=True, slots=True)
+class ImeNote:
+    """Something about a domain's IME address."""
+
+    domain: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """Everything that stands in the way; all empty: ready."""
 
@@ -80,11 +89,16 @@ class Diagnosis:
     expiring: tuple[Expiring, ...]
     domain_certificates: tuple[UnusableDomainCertificate, ...]
     silent_hops: tuple[SilentHop, ...]
+    ime: tuple[ImeNote, ...] = ()
+    """Keys of IME addresses that refuse containers now or soon."""
+    ime_hints: tuple[ImeNote, ...] = ()
+    """Signers that wait, and weak ways to believe them; nothing that keeps mail back."""
 
     @property
     def ready(self) -> bool:
-        """True: nothing was found."""
-        return not (self.unreachable or self.expiring or self.domain_certificates or self.silent_hops)
+        """True: nothing was found but hints."""
+        found = (self.unreachable, self.expiring, self.domain_certificates, self.silent_hops, self.ime)
+        return not any(found)
 
 
 class DoctorDesk:
@@ -101,6 +115,8 @@ class DoctorDesk:
         with self._registry.transaction(write=False) as live:
             view = live.view()
             entries = list(all_certificates(live))
+            keys = {name: live.ime_keys(name) for name in view.managed}
+            pending = {name: live.container_counts(name).pending for name in view.managed}
         by_address: dict[str, list[CertificateEntry]] = {}
         for entry in entries:
             for address in entry.addresses:
@@ -114,6 +130,16 @@ class DoctorDesk:
             expiring=tuple(_expiring(entries, view, anchors, now)),
             domain_certificates=tuple(_unusable(view, anchors, now)),
             silent_hops=tuple(self._silent(view)),
+            ime=tuple(
+                ImeNote(name, note)
+                for name, managed in sorted(view.managed.items())
+                for note in key_notes(managed, keys[name], now)
+            ),
+            ime_hints=tuple(
+                ImeNote(name, note)
+                for name, managed in sorted(view.managed.items())
+                for note in signer_notes(managed, pending[name])
+            ),
         )
 
     def _seen(self) -> Iterable[str]:
@@ -188,6 +214,8 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, object]:
         "next_hops": [
             {"domain": one.domain, "route": one.route, "detail": one.detail} for one in diagnosis.silent_hops
         ],
+        "ime": [{"domain": one.domain, "detail": one.detail} for one in diagnosis.ime],
+        "ime_hints": [{"domain": one.domain, "detail": one.detail} for one in diagnosis.ime_hints],
     }
 
 

@@ -9,7 +9,7 @@ from ime_gateway.keys.usable import Verdict, judge
 from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.registry import Registry
-from ime_gateway.settings.site import ManagedDomain, PartnerDomain, domain_name
+from ime_gateway.settings.site import FILE_KEYS, ManagedDomain, PartnerDomain, domain_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class DomainDesk:
 
 def domain_json(row: DomainRow) -> dict[str, object]:
     """One row of `domain list --json`."""
-    settings = row.domain.model_dump(mode="json", exclude={"smime_certificates", "internal_certificates"})
+    settings = row.domain.model_dump(mode="json", exclude={*FILE_KEYS, "smime_certificates"})
     certificates = [certificate_json(one) | verdict_json(verdict) for one, verdict in row.certificates]
     return {"kind": row.kind} | settings | {"certificates": certificates}
 

@@ -5,51 +5,23 @@ one would do, and applying the same file twice changes nothing.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
+from ime_gateway.admin.ime_keys import KeyPair
 from ime_gateway.admin.intake import Arrival
 from ime_gateway.admin.judging import anchors_of
+from ime_gateway.admin.site_apply_ime import key_steps, made_keys, notes_after, pruned_keys, require_no_conflict
 from ime_gateway.admin.site_file import SiteContents
+from ime_gateway.admin.site_report import ApplyReport, Change, ChangeKind
 from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.keys.usable import judge
-from ime_gateway.ports.clock import Clock
+from ime_gateway.ports.clock import Clock, Randomness
 from ime_gateway.ports.directory import SiteView, TrustEntry
 from ime_gateway.ports.registry import CertificateEntry, Registry, RegistryTransaction
 from ime_gateway.settings.site import ManagedDomain, PartnerDomain
 
-ChangeKind = Literal["added", "changed", "removed", "unchanged"]
 _PAGE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What becomes of one object."""
-
-    kind: ChangeKind
-    what: str
-    """`policy`, `managed domain`, `partner domain`, `certificate`, `root` or `trust`."""
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyReport:
-    """What an apply did, or with a dry run would do."""
-
-    changes: tuple[Change, ...]
-    notes: tuple[str, ...]
-    """Certificates of the file that are stored but not used as things stand, and why."""
-
-    def count(self, kind: ChangeKind) -> int:
-        """How many objects were of that kind."""
-        return sum(change.kind == kind for change in self.changes)
-
-    @property
-    def changed(self) -> bool:
-        """True: the live data is (or would be) another than before."""
-        return self.count("unchanged") < len(self.changes)
-
 
 _Act = Callable[[RegistryTransaction], object]
 _Step = tuple[Change, _Act | None]
@@ -58,23 +30,33 @@ _Step = tuple[Change, _Act | None]
 class SiteDesk:
     """Applies a site. May raise StoreUnavailable; then nothing is applied."""
 
-    def __init__(self, registry: Registry, clock: Clock) -> None:
+    def __init__(self, registry: Registry, clock: Clock, randomness: Randomness) -> None:
         self._registry = registry
         self._clock = clock
+        self._randomness = randomness
 
     def apply(self, contents: SiteContents, *, prune: bool, dry_run: bool, actor: str) -> ApplyReport:
         """Put `contents` in force; with `prune` also remove what they do not name.
 
-        Raises UserError, and applies nothing, when a domain would silently change sides.
+        Raises UserError, and applies nothing, when a domain would silently change sides or an IME address stands in
+        another's way.
         """
+        made: dict[str, KeyPair] = {}
+        if not dry_run and contents.ime_keys:
+            with self._registry.transaction(write=False) as live:
+                made = made_keys(contents, live, self._clock, self._randomness)
         with self._registry.transaction(write=not dry_run) as live:
             view = live.view()
             _require_same_side(contents, view)
+            require_no_conflict(contents, view, prune=prune)
             steps = [*_policy(contents, view), *_domains(contents, view), *_people(contents, live, prune=prune)]
             steps += [*_roots(contents, view), *_trust(contents, view)]
+            steps += key_steps(contents, live, made, self._clock.now(), actor)
+            notes = [*self._notes(contents, view, prune=prune), *notes_after(contents, live, self._clock.now())]
             if prune:
                 steps += _removals(contents, view, live)
-            report = ApplyReport(tuple(change for change, _ in steps), self._notes(contents, view, prune=prune))
+                notes += pruned_keys(contents, live)
+            report = ApplyReport(tuple(change for change, _ in steps), tuple(notes))
             if not dry_run and report.changed:
                 for _, act in steps:
                     if act is not None:

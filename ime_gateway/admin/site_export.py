@@ -5,35 +5,23 @@ Private keys stay behind unless a passphrase is given; then each goes into a PKC
 compared line by line.
 """
 
-import base64
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import PrivateFormat, load_der_private_key
-from cryptography.hazmat.primitives.serialization.pkcs12 import (
-    PBES,
-    serialize_key_and_certificates,
-)
-
+from ime_gateway.admin.certificate_files import pem, sealed_pair
+from ime_gateway.admin.ime_notes import current_key
 from ime_gateway.admin.site_apply import all_certificates
+from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.admin.toml_text import toml_table
-from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.registry import CertificateEntry, Registry, RegistryTransaction
-from ime_gateway.settings.site import ManagedDomain, PartnerDomain, SubjectKeywords
+from ime_gateway.settings.site import FILE_KEYS, ManagedDomain, PartnerDomain, SubjectKeywords
 
 PASSPHRASE_VARIABLE = "IMEGW_EXPORT_PASSPHRASE"  # noqa: S105 - the name of a variable
 """Where `apply` finds the passphrase of an export with keys."""
-
-_KDF_ROUNDS = 600_000
-"""OWASP's figure for PBKDF2 with SHA-256; an export may lie about for years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +67,39 @@ class _Writer:
         managed = isinstance(domain, ManagedDomain)
         files_key = "internal_certificates" if managed else "smime_certificates"
         certificates = view.domain_certificates.get(domain.name, ())
-        pairs = list(_settings(domain, always=("name", "deliver_to", "encryption"), never=(files_key,)))
+        pairs = list(_settings(domain, always=("name", "deliver_to", "encryption"), never=(files_key, *FILE_KEYS)))
         if certificates:
             ordered = sorted(certificates, key=lambda certificate: certificate.thumbprint)
             pairs.append((files_key, [self._file(domain.name, certificate) for certificate in ordered]))
-        return toml_table("[[managed_domain]]" if managed else "[[partner_domain]]", pairs)
+        if not managed:
+            return toml_table("[[partner_domain]]", pairs)
+        return self._left_behind(domain.name) + toml_table("[[managed_domain]]", [*pairs, *self._ime_key(domain.name)])
+
+    def _ime_key(self, domain: str) -> list[tuple[str, object]]:
+        """The current key of the IME address, in an export with keys; without them a new place makes its own."""
+        current = current_key(self._live.ime_keys(domain))
+        if self._passphrase is None or current is None:
+            return []
+        certificate = current.certificate
+        private_key = self._live.ime_private_key(domain, certificate.thumbprint)
+        if private_key is None:
+            return []
+        path = _path(f"ime-{domain}", certificate, "p12")
+        self.files[path] = sealed_pair(certificate, private_key, self._passphrase)
+        return [("ime_key", path), ("ime_key_password_env", PASSPHRASE_VARIABLE)]
+
+    def _left_behind(self, domain: str) -> str:
+        """A comment about what a SITE.toml cannot carry; nobody shall think it was carried."""
+        keys = self._live.ime_keys(domain)
+        lines = []
+        if self._passphrase is None and current_key(keys) is not None:
+            lines.append("# The IME key stays behind (--with-keys takes it along): elsewhere a new one is made.\n")
+        lines += [
+            f"# An older IME key ({key.certificate.thumbprint}) opens until {rfc3339(key.opens_until)}; not exported.\n"
+            for key in keys
+            if key.has_private_key and key.opens_until != math.inf
+        ]
+        return "".join(lines)
 
     def person(self, entry: CertificateEntry) -> str:
         whose = entry.addresses[0] if entry.addresses else "ca"
@@ -108,29 +124,6 @@ class _Writer:
         path = _path(whose, certificate, "pem")
         self.files[path] = pem(certificate)
         return path
-
-
-def pem(certificate: Certificate) -> bytes:
-    """A certificate in RFC 7468 form, with its subject above for people."""
-    lines = base64.encodebytes(certificate.der).replace(b"\n", b"")
-    body = b"\n".join(lines[start : start + 64] for start in range(0, len(lines), 64))
-    subject = re.sub(r"[^ -~]", "?", certificate.subject).encode()
-    return b"# " + subject + b"\n-----BEGIN CERTIFICATE-----\n" + body + b"\n-----END CERTIFICATE-----\n"
-
-
-def sealed_pair(certificate: Certificate, private_key: bytes, passphrase: str) -> bytes:
-    """A PKCS#12 file with one certificate and its PKCS#8 key, sealed with AES-256 to a passphrase."""
-    key = load_der_private_key(private_key, None)
-    if not isinstance(key, RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey | Ed448PrivateKey):
-        raise UserError(f"the private key of {certificate.thumbprint} is of a kind that PKCS#12 files cannot carry")
-    protection = (
-        PrivateFormat.PKCS12.encryption_builder()
-        .kdf_rounds(_KDF_ROUNDS)
-        .key_cert_algorithm(PBES.PBESv2SHA256AndAES256CBC)
-        .hmac_hash(SHA256())
-        .build(passphrase.encode())
-    )
-    return serialize_key_and_certificates(None, key, certificate.x509, None, protection)
 
 
 def _policy(view: SiteView) -> str:

@@ -4,12 +4,13 @@ What comes out is complete and readable, so that applying it is one transaction 
 as a whole. Every error names the file, the line and the key (design 6.3).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ime_gateway.admin.ime_keys import KeyPair, pair_of, require_fit
 from ime_gateway.admin.intake import Arrival, arrivals
-from ime_gateway.base.errors import ConfigurationError, GatewayError
+from ime_gateway.base.errors import ConfigurationError, GatewayError, UserError
 from ime_gateway.certs.bundle import Bundle, read_bundle
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import TrustEntry
@@ -18,6 +19,16 @@ from ime_gateway.settings.site import CertificateFile, ManagedDomain, PartnerDom
 
 Read = Callable[[Path], bytes]
 """Reads a file by its absolute path; raises OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImeKeyWish:
+    """What a file wants of the key of a managed domain's IME address."""
+
+    domain: str
+    address: str
+    pair: KeyPair | None
+    """None: make one when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,7 @@ class SiteContents:
     """Each certificate once."""
     roots: tuple[Certificate, ...] = ()
     trust: tuple[TrustEntry, ...] = ()
+    ime_keys: tuple[ImeKeyWish, ...] = ()
     skipped: tuple[str, ...] = ()
     """One sentence for each certificate that could not be read beside others of its file."""
 
@@ -52,7 +64,7 @@ def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> Sit
         policy=site.policy if "policy" in site.model_fields_set else None,
         managed=tuple(
             (
-                domain.model_copy(update={"internal_certificates": ()}),
+                domain.at_rest(),
                 reader.all(domain.internal_certificates, "managed_domain", position, "internal_certificates"),
             )
             for position, domain in enumerate(site.managed_domain)
@@ -67,6 +79,7 @@ def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> Sit
         people=tuple(people.values()),
         roots=reader.roots(),
         trust=reader.trust(),
+        ime_keys=tuple(reader.ime_keys()),
         skipped=tuple(reader.skipped),
     )
 
@@ -96,6 +109,24 @@ class _Reader:
             for certificate in self._bundle(path, key, None).certificates:
                 found[certificate.thumbprint] = certificate
         return tuple(found.values())
+
+    def ime_keys(self) -> Iterator[ImeKeyWish]:
+        for position, domain in enumerate(self._file.site.managed_domain):
+            if not domain.ime_address or not domain.ime_key:
+                continue
+            if domain.ime_key == "generate":
+                yield ImeKeyWish(domain.name, domain.ime_address, None)
+                continue
+            key = ("managed_domain", position)
+            path = Path(domain.ime_key)
+            bundle = self._bundle(path, (*key, "ime_key"), self._password(domain, key, "ime_key_"))
+            try:
+                pair = pair_of(bundle)
+                require_fit(pair.certificate, domain.ime_address)
+            except UserError as error:
+                where = self._file.where(*key, "ime_key")
+                raise ConfigurationError(f"{where}: {path}: {error}", error.evidence) from None
+            yield ImeKeyWish(domain.name, domain.ime_address, pair)
 
     def roots(self) -> tuple[Certificate, ...]:
         found: dict[str, Certificate] = {}
@@ -143,24 +174,27 @@ class _Reader:
             sentence = f"{self._file.where(*key)}: {path}: cannot be read: {error.strerror or error}"
             raise ConfigurationError(sentence) from None
 
-    def _password(self, wanted: CertificateFile, key: tuple[str, int]) -> str | None:
-        given = [name for name in ("password", "password_file", "password_env") if getattr(wanted, name)]
+    def _password(self, wanted: CertificateFile | ManagedDomain, key: tuple[str, int], prefix: str = "") -> str | None:
+        names = [f"{prefix}{name}" for name in ("password", "password_file", "password_env")]
+        given = [name for name in names if getattr(wanted, name)]
         if len(given) > 1:
             raise ConfigurationError(f"{self._file.where(*key, given[1])}: give only one of {' and '.join(given)}")
-        if wanted.password_file is not None:
-            where = (*key, "password_file")
-            content = self._bytes(wanted.password_file, where)
+        password, file, variable = (getattr(wanted, name) for name in names)
+        if file is not None:
+            where = (*key, names[1])
+            content = self._bytes(file, where)
             try:
                 return content.decode().removesuffix("\n").removesuffix("\r")
             except UnicodeDecodeError:
                 raise ConfigurationError(f"{self._file.where(*where)}: is not UTF-8 text") from None
-        if wanted.password_env:
-            password = self._environment.get(wanted.password_env)
-            if password is None:
-                place = self._file.where(*key, "password_env")
-                raise ConfigurationError(f"{place}: environment variable {wanted.password_env} is not set")
-            return password
-        return wanted.password or None
+        if variable:
+            found = self._environment.get(variable)
+            if found is None:
+                raise ConfigurationError(
+                    f"{self._file.where(*key, names[2])}: environment variable {variable} is not set"
+                )
+            return found
+        return password or None
 
 
 def _merged(one: Arrival, other: Arrival) -> Arrival:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 from ime_gateway.app.entropy import PooledRandomness
 from ime_gateway.app.system_clock import SystemClock
@@ -17,6 +18,7 @@ from ime_gateway.settings.load import load_settings
 from ime_gateway.settings.model import Settings
 from ime_gateway.store.database import Store, open_store
 from ime_gateway.store.master_key import read_master_key
+from ime_gateway.store.migrations.run import SchemaState, newer_sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,38 @@ class Installation:
     store: Store
 
     def require_current_schema(self) -> None:
-        """Raises ConfigurationError when the database is of another version than this program."""
-        if not self.store.schema_is_current():
-            raise ConfigurationError(
-                "the database is of another version than this program; use the version that made it"
+        """Raises ConfigurationError, saying what to do, when the database is of another version than this program."""
+        sentence = schema_trouble(self.store.schema_state())
+        if sentence:
+            raise ConfigurationError(sentence)
+
+    def upgrade_schema(self) -> SchemaState:
+        """Bring an older database to this version; how it was before. Only the one `serve` or `upgrade` of an
+        installation calls this. Raises ConfigurationError when there is no schema, or a newer one."""
+        state = self.store.schema_state()
+        if state.kind == "older":
+            self.store.migrate()
+        elif state.kind != "current":
+            raise ConfigurationError(schema_trouble(state))
+        return state
+
+
+def schema_trouble(state: SchemaState) -> str:
+    """What is wrong with the schema and what to do, in one sentence; empty when it is of this version."""
+    match state.kind:
+        case "current":
+            return ""
+        case "older":
+            return (
+                f"the database is of an older version of this program (schema {state.found}, needed {state.wanted});"
+                " start ime-gateway serve, which upgrades it, or run: ime-gateway upgrade"
             )
+        case "newer":
+            return newer_sentence(state)
+        case "missing":
+            return "the database has no schema: it is empty or not the gateway's; see [store] url, or ime-gateway init"
+        case _:
+            assert_never(state.kind)
 
 
 def load_installation(config: Path) -> LoadedInstallation:

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from ime_gateway.base.outcome import Accepted, Outcome, Refused
 from ime_gateway.mail.address import Address
+from ime_gateway.ports.containers import ContainerRecord
 from ime_gateway.ports.queue import Event, LeasedRow, Parcel, Queue, Settlement
 from ime_gateway.ports.reception import Reception, RelayFacts, SessionInfo, Submission
 
@@ -70,10 +71,15 @@ class MeteredQueue:
         self.remember_size = inner.remember_size
 
     async def enqueue(
-        self, parcel: Parcel, events: Sequence[Event], lease_owner: str | None, reports: Sequence[Parcel] = ()
+        self,
+        parcel: Parcel,
+        events: Sequence[Event],
+        lease_owner: str | None,
+        reports: Sequence[Parcel] = (),
+        container: ContainerRecord | None = None,
     ) -> list[LeasedRow]:
         """As the inner one."""
-        leased = await self._inner.enqueue(parcel, events, lease_owner, reports)
+        leased = await self._inner.enqueue(parcel, events, lease_owner, reports, container)
         self._count_reported(events)
         return leased
 

@@ -25,7 +25,7 @@ from ime_gateway.settings.toml_lines import KeyPath, LineIndex
 PREFIX = "IMEGW_"
 """Environment variables `IMEGW_SECTION__KEY` override the file; names without `__` are not settings."""
 
-_OPTIONAL_PATHS = {"certificate", "key", "client_ca", "password_file"}
+_OPTIONAL_PATHS = {"certificate", "key", "client_ca", "password_file", "ime_key_password_file"}
 
 
 class WrongFileError(ConfigurationError):

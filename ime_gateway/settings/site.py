@@ -6,8 +6,9 @@ cannot serve yet is an error here: nothing is silently ignored.
 """
 
 import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -41,6 +42,25 @@ DomainPattern = Annotated[str, AfterValidator(domain_name)]
 """A domain, or `*.x` for every domain below x."""
 
 
+_LOCAL_PART = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+
+
+def _ime_address(value: str) -> str:
+    """An address as it is stored and compared: lower case, the domain as `domain_name` gives it; empty: none."""
+    local, at, domain = value.strip().rpartition("@")
+    if not value.strip():
+        return ""
+    if not at or len(local) > 64 or not _LOCAL_PART.fullmatch(local.lower()) or "." not in domain:
+        raise ValueError(
+            f"{value!r} is no mail address; give one as in domain-confidentiality-authority@ime.acme.example"
+        )
+    return f"{local.lower()}@{_plain_domain(domain)}"
+
+
+ImeAddress = Annotated[str, AfterValidator(_ime_address)]
+_IME_EXAMPLE = "domain-confidentiality-authority@ime."
+
+
 class SubjectKeywords(Section):
     """Words in the subject by which a sender asks for something (internal listeners only)."""
 
@@ -68,6 +88,8 @@ class Policy(Section):
     """Invitations in mail that must be protected; `pass` never beats a mandatory partner."""
     reply_to_encrypted: Literal["must", "may"] = "may"
     protect_subject: Literal["never", "on-request", "ime2", "always"] = "on-request"
+    """Whose subject is hidden in encrypted mail (RFC 9788): nobody's, on request (`x-smsubjectencrypt: yes`), also
+    that of all IME 2.0 mail, or everybody's."""
     additional_certificates: tuple[Path, ...] = ()
     opportunistic_tls: bool = True
     """Use STARTTLS to the next hop wherever it is offered (RFC 3207)."""
@@ -77,8 +99,6 @@ class Policy(Section):
     def _served_by_this_version(self) -> "Policy":
         if self.reply_to_encrypted == "must":
             raise ValueError('reply_to_encrypted = "must" is not available in this version')
-        if self.protect_subject in ("ime2", "always"):
-            raise ValueError(f'protect_subject = "{self.protect_subject}" is not available in this version')
         if self.additional_certificates:
             raise ValueError("additional_certificates is not available in this version")
         if self.portal != "off":
@@ -86,6 +106,12 @@ class Policy(Section):
         if len(set(self.hierarchy)) != len(self.hierarchy):
             raise ValueError("hierarchy names a method twice")
         return self
+
+
+FILE_KEYS: Final = frozenset(
+    {"internal_certificates", "ime_key", "ime_key_password", "ime_key_password_file", "ime_key_password_env"}
+)
+"""Keys of a managed domain that name files or open them: of use only while SITE.toml is read."""
 
 
 class ManagedDomain(Section):
@@ -98,9 +124,19 @@ class ManagedDomain(Section):
     """Next hop for mail from inside (the trusted connector); empty: `deliver_to`."""
     internal_certificates: tuple[Path, ...] = ()
     """Fallback for readers without a certificate of their own, who all hold this key."""
-    ime_address: str = ""
-    ime_key: str = ""
+    ime_address: ImeAddress = ""
+    """Where users' programs send IME 2.0 containers; its domain belongs to no users, so that the mail server sends
+    them here. Any local part at that domain is taken. Empty: no IME 2.0."""
+    ime_key: str = "generate"
+    """The key that opens containers: `generate` makes one when there is none; a PKCS#12 or PEM file with certificate
+    and private key; or empty: leave alone what is there."""
+    ime_key_password: str = Field(default="", repr=False)
+    ime_key_password_file: Path | None = None
+    ime_key_password_env: str = ""
+    """The password of that file, from one of three places."""
     ime_signers: Literal["confirm", "directory", "registered", "first-use"] = "confirm"
+    """Whose signature on a container is believed: after the mailbox was asked (confirm), by a certificate that the
+    directory or a trusted CA gives for the sender, only an administrator's choice, or the first that comes."""
     domain_key: str = ""
     domain_pgp_key: str = ""
     exchange_address: str = ""
@@ -108,13 +144,37 @@ class ManagedDomain(Section):
 
     @model_validator(mode="after")
     def _served_by_this_version(self) -> "ManagedDomain":
-        for key in ("ime_address", "ime_key", "domain_key", "domain_pgp_key", "exchange_address"):
+        for key in ("domain_key", "domain_pgp_key", "exchange_address"):
             if getattr(self, key):
                 raise ValueError(f"{key} is not available in this version")
-        if self.ime_signers != "confirm" or self.sign_outgoing != "never":
-            key = "sign_outgoing" if self.sign_outgoing != "never" else "ime_signers"
-            raise ValueError(f'{key} = "{getattr(self, key)}" is not available in this version')
+        if self.sign_outgoing != "never":
+            raise ValueError(f'sign_outgoing = "{self.sign_outgoing}" is not available in this version')
         return self
+
+    @model_validator(mode="after")
+    def _ime_is_whole(self) -> "ManagedDomain":
+        for key, idle in (("ime_key", ("", "generate")), ("ime_signers", ("confirm",))):
+            if getattr(self, key) not in idle and not self.ime_address:
+                raise ValueError(f"{key} needs ime_address, as in domain-confidentiality-authority@ime.{self.name}")
+        if self.ime_key in ("", "generate"):
+            for key in ("ime_key_password", "ime_key_password_file", "ime_key_password_env"):
+                if getattr(self, key):
+                    raise ValueError(f"{key} needs the file it opens: ime_key")
+        if self.ime_domain == self.name:
+            raise ValueError(
+                f"ime_address must lie outside {self.name}; use a sub-domain, as in {_IME_EXAMPLE}{self.name}"
+            )
+        return self
+
+    @property
+    def ime_domain(self) -> str:
+        """The domain of the IME address; empty when there is none."""
+        return self.ime_address.rpartition("@")[2]
+
+    def at_rest(self) -> "ManagedDomain":
+        """The domain as the store keeps it: without files and passwords, which are kept as certificates and keys.
+        `ime_key` says nothing there."""
+        return self.model_copy(update={name: type(self).model_fields[name].default for name in FILE_KEYS})
 
 
 class PartnerDomain(Section):
@@ -205,4 +265,28 @@ class Site(Section):
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(f"domain {sorted(twice)[0]!r} stands twice")
+        conflict = ime_conflict(self.managed_domain, names)
+        if conflict:
+            raise ValueError(conflict)
         return self
+
+
+def ime_conflict(managed: Iterable[ManagedDomain], known: Collection[str]) -> str:
+    """What is wrong with IME addresses that stand side by side, in one sentence; empty: nothing. `known`: the names
+    of all managed and partner domains."""
+    owners: dict[str, str] = {}
+    for domain in managed:
+        if not domain.ime_address:
+            continue
+        if domain.ime_domain in known:
+            return (
+                f"ime_address {domain.ime_address} of {domain.name}: {domain.ime_domain} is a domain of its own here;"
+                f" use one that nobody has mailboxes in, as in {_IME_EXAMPLE}{domain.name}"
+            )
+        other = owners.setdefault(domain.ime_domain, domain.name)
+        if other != domain.name:
+            return (
+                f"ime_address {domain.ime_address} of {domain.name}: {other} uses {domain.ime_domain} already;"
+                " each managed domain needs its own"
+            )
+    return ""

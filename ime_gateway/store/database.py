@@ -11,10 +11,11 @@ from pathlib import Path
 from ime_gateway.base.errors import ConfigurationError, StoreUnavailable
 from ime_gateway.ports.clock import Clock, Randomness
 from ime_gateway.store.connections import Connections, ForeignMasterKey
+from ime_gateway.store.container_rows import StoredContainers
 from ime_gateway.store.directory_view import LiveDirectory
 from ime_gateway.store.group_commit import GroupCommit
 from ime_gateway.store.lease_writes import LEASE_SECONDS
-from ime_gateway.store.migrations.run import schema_is_current, upgrade
+from ime_gateway.store.migrations.run import SchemaState, schema_state, upgrade
 from ime_gateway.store.queue_rows import DurableQueue
 from ime_gateway.store.recent import Recent
 from ime_gateway.store.registry import AdminRegistry
@@ -43,20 +44,31 @@ class Store:
         self.queue = DurableQueue(
             self._connections, self._commits, self.spool, box, recent, self._readers, clock, lease_seconds
         )
+        self.containers = StoredContainers(self._connections, self._commits, box, self._readers, clock)
         self.directory = LiveDirectory(self._connections, self._readers)
         self.registry = AdminRegistry(self._connections, box, clock)
 
     def migrate(self) -> None:
-        """Bring the schema to this version, making the database first if there is none."""
+        """Bring the schema to this version, making the database first if there is none. Never downwards: raises
+        StoreUnavailable when the schema is newer than this program."""
         upgrade(self._connections, self._box.key_id)
+
+    def schema_state(self) -> SchemaState:
+        """How the schema stands to this program; StoreUnavailable when it cannot be read."""
+        return schema_state(self._connections)
 
     def schema_is_current(self) -> bool:
         """Whether the database has the schema of this version; StoreUnavailable when it cannot be read."""
-        return schema_is_current(self._connections)
+        return self.schema_state().kind == "current"
 
     def sweep(self) -> int:
         """Remove files of bodies that a crash left without a message; how many. Call it at start."""
         return self.spool.sweep()
+
+    def tidy(self, moment: float) -> list[str]:
+        """Forget containers and challenges that have had their time by `moment` (seconds since 1970 UTC), and erase
+        IME private keys whose overlap is over; the domains of those keys. Call it now and then."""
+        return self.containers.forget_old(moment)
 
     def close(self) -> None:
         """Finish what waits and close everything."""

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 from ime_gateway.base.errors import StoreUnavailable
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import SiteView, TrustEntry
-from ime_gateway.settings.site import ManagedDomain, PartnerDomain, Policy
+from ime_gateway.settings.site import FILE_KEYS, ManagedDomain, PartnerDomain, Policy
 from ime_gateway.store.schema import certificates, domain_certificates, domains, roots, site, trust
 
 
@@ -20,7 +20,7 @@ def load_view(connection: Connection) -> SiteView:
     partners: dict[str, PartnerDomain] = {}
     for domain in connection.execute(domains.select().order_by(domains.c.name)):
         if domain.kind == "managed":
-            managed[domain.name] = ManagedDomain.model_validate_json(domain.settings)
+            managed[domain.name] = ManagedDomain.model_validate_json(domain.settings).at_rest()
         else:
             partners[domain.name] = PartnerDomain.model_validate_json(domain.settings)
     by_domain: dict[str, list[Certificate]] = {}
@@ -56,7 +56,9 @@ def put_policy(connection: Connection, policy: Policy) -> bool:
 def put_domain(connection: Connection, domain: ManagedDomain | PartnerDomain, chosen: Sequence[Certificate]) -> bool:
     """Add or replace a domain and its certificates; False when nothing changed."""
     kind = "managed" if isinstance(domain, ManagedDomain) else "partner"
-    wanted = (kind, domain.model_dump_json(), [certificate.der for certificate in chosen])
+    # Passwords of files are not kept; and a node of the version before, which knows fewer keys, must read this too.
+    text = domain.model_dump_json(exclude=set(FILE_KEYS) if isinstance(domain, ManagedDomain) else None)
+    wanted = (kind, text, [certificate.der for certificate in chosen])
     found = connection.execute(domains.select().where(domains.c.name == domain.name)).one_or_none()
     if found is not None:
         ders = connection.execute(

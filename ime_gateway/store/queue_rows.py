@@ -11,10 +11,12 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
-from ime_gateway.base.errors import StoreUnavailable
+from ime_gateway.base.errors import AlreadySeen, StoreUnavailable
 from ime_gateway.ports.clock import Clock
+from ime_gateway.ports.containers import ContainerRecord
 from ime_gateway.ports.queue import Envelope, Event, HeldEvidence, LeasedRow, Parcel, Settlement
 from ime_gateway.store.connections import Connections
+from ime_gateway.store.container_writes import ContainerRequest, Taken, insert_containers
 from ime_gateway.store.failure_writes import (
     NEXT_HOP_SIZES,
     count_failures,
@@ -57,7 +59,12 @@ class DurableQueue:
         self._lease_seconds = lease_seconds
 
     async def enqueue(
-        self, parcel: Parcel, events: Sequence[Event], lease_owner: str | None, reports: Sequence[Parcel] = ()
+        self,
+        parcel: Parcel,
+        events: Sequence[Event],
+        lease_owner: str | None,
+        reports: Sequence[Parcel] = (),
+        container: ContainerRecord | None = None,
     ) -> list[LeasedRow]:
         """As the port says. On StoreUnavailable nothing was promised: discard the bodies, answer 451."""
         token = self._box.random(12).hex()
@@ -66,10 +73,24 @@ class DurableQueue:
         rows = parcel_rows(parcel, events, self._box, lease)
         for report in reports:
             rows.add(parcel_rows(report, (), self._box, None))
-        await self._commits.run(insert_parcels, rows, lambda _: self._commits.post(give_back, leased))
+        await self._insert(parcel, rows, leased, container)
         for each in (parcel, *reports):
             self._remember(each)
         return leased
+
+    async def _insert(
+        self, parcel: Parcel, rows: ParcelRows, leased: list[LeasedRow], container: ContainerRecord | None
+    ) -> None:
+        def give_up(_: object) -> None:
+            self._commits.post(give_back, leased)
+
+        if container is None:
+            await self._commits.run(insert_parcels, rows, give_up)
+            return
+        request = ContainerRequest(rows, parcel.id, parcel.received_at, self._clock.now(), container)
+        taken: Taken = await self._commits.run(insert_containers, request, give_up)
+        if taken == "seen":
+            raise AlreadySeen("this message was accepted before", f"replay key {container.replay_key}")
 
     async def lease(self, owner: str, limit: int) -> list[LeasedRow]:
         """As the port says. Asking an idle queue costs a read only."""

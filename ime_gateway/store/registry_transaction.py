@@ -6,10 +6,11 @@ from sqlalchemy import Connection
 
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.clock import Clock
+from ime_gateway.ports.containers import Pin
 from ime_gateway.ports.directory import SiteView, TrustEntry
-from ime_gateway.ports.registry import AuditLine, CertificateEntry
+from ime_gateway.ports.registry import AuditLine, CertificateEntry, ContainerCounts, ImeKeyEntry
 from ime_gateway.settings.site import ManagedDomain, PartnerDomain, Policy
-from ime_gateway.store import audit_rows, domain_rows, key_rows
+from ime_gateway.store import audit_rows, domain_rows, ime_rows, key_rows
 from ime_gateway.store.sealed_secrets import SecretBox
 
 
@@ -43,6 +44,7 @@ class LiveDataTransaction:
 
     def delete_domain(self, name: str) -> bool:
         """As the port says."""
+        ime_rows.delete_keys(self._writing(), name)
         return self._changed(domain_rows.delete_domain(self._writing(), name))
 
     def put_certificate(self, certificate: Certificate, addresses: Sequence[str], private_key: bytes | None) -> bool:
@@ -85,6 +87,57 @@ class LiveDataTransaction:
     def delete_trust(self, thumbprint: str) -> bool:
         """As the port says."""
         return self._changed(domain_rows.delete_trust(self._writing(), thumbprint))
+
+    def ime_keys(self, domain: str = "") -> list[ImeKeyEntry]:
+        """As the port says."""
+        return ime_rows.find_keys(self._connection, domain)
+
+    def put_ime_key(
+        self, domain: str, certificate: Certificate, private_key: bytes, *, older_open_until: float
+    ) -> bool:
+        """As the port says."""
+        moment = self._clock.now()
+        return self._changed(
+            ime_rows.put_key(
+                self._writing(),
+                self._box,
+                domain,
+                certificate,
+                private_key,
+                moment=moment,
+                older_open_until=older_open_until,
+            )
+        )
+
+    def close_older_ime_keys(self, domain: str) -> int:
+        """As the port says."""
+        ended = ime_rows.close_older_keys(self._writing(), domain, self._clock.now())
+        self._changed(ended > 0)
+        return ended
+
+    def ime_private_key(self, domain: str, thumbprint: str) -> bytes | None:
+        """As the port says."""
+        return ime_rows.private_key(self._connection, self._box, domain, thumbprint)
+
+    def delete_ime_keys(self, domain: str) -> int:
+        """As the port says."""
+        removed = ime_rows.delete_keys(self._writing(), domain)
+        self._changed(removed > 0)
+        return removed
+
+    def pins(
+        self, *, address: str = "", state: str = "", thumbprint: str = "", limit: int = 1000, offset: int = 0
+    ) -> list[Pin]:
+        """As the port says."""
+        return ime_rows.find_pins(self._connection, address, state, thumbprint, limit, offset)
+
+    def put_pin(self, pin: Pin) -> bool:
+        """As the port says. Pins are read for each container: no worker needs a new view."""
+        return ime_rows.put_pin(self._writing(), pin)
+
+    def container_counts(self, domain: str = "") -> ContainerCounts:
+        """As the port says."""
+        return ime_rows.count(self._connection, domain, self._clock.now())
 
     def audit(self, actor: str, action: str, detail: str) -> None:
         """As the port says."""

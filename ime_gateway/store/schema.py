@@ -1,7 +1,8 @@
 """The tables of the store, one schema on SQLite and PostgreSQL.
 
 What is promised to a peer (parcels, envelopes, bodies, queue_rows), what was decided (events), what
-administrators set (domains, certificates, trust) and what they did (audit). Times are seconds since
+administrators set (domains, certificates, trust) and what they did (audit), and what IME 2.0 needs to
+believe a container (ime_keys, signer_pins, challenges, containers_seen, learnt). Times are seconds since
 1970 UTC. Columns called `sealed…` hold nothing that could be read without the master key.
 Migrations build the tables; a test compares them with this description.
 """
@@ -29,8 +30,8 @@ def _text(name: str, *, index: bool = False) -> Column[str]:
     return Column(name, Text, nullable=False, index=index)
 
 
-def _moment(name: str) -> Column[float]:
-    return Column(name, Double, nullable=False)
+def _moment(name: str, *, index: bool = False) -> Column[float]:
+    return Column(name, Double, nullable=False, index=index)
 
 
 meta = Table("meta", metadata, Column("name", Text, primary_key=True), _text("value"))
@@ -247,3 +248,62 @@ audit = Table(
 )
 """What administrators did. `chain` authenticates the line and everything before it, so that a line
 that was changed, removed or slipped in later shows."""
+
+ime_keys = Table(
+    "ime_keys",
+    metadata,
+    Column("domain", Text, primary_key=True),
+    Column("thumbprint", Text, primary_key=True),
+    Column("der", LargeBinary, nullable=False),
+    Column("sealed_private_key", LargeBinary),
+    Column("opens_until", Double),
+    _moment("made_at"),
+)
+"""Key pairs of the IME addresses of managed domains. `opens_until`: empty for the current key; for an older one the
+end of its overlap, after which housekeeping erases its private key and keeps the certificate for the record."""
+
+signer_pins = Table(
+    "signer_pins",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("thumbprint", Text, primary_key=True, index=True),
+    Column("der", LargeBinary, nullable=False),
+    _text("state", index=True),
+    _text("origin"),
+    _moment("at"),
+    _text("note"),
+)
+"""Which certificate may sign containers for whom; states and origins as in ports/containers."""
+
+challenges = Table(
+    "challenges",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    _text("address", index=True),
+    _text("thumbprint"),
+    Column("der", LargeBinary, nullable=False),
+    _moment("sent_at"),
+    _moment("expires_at", index=True),
+)
+"""Questions to mailboxes that were not answered yet."""
+
+containers_seen = Table(
+    "containers_seen",
+    metadata,
+    Column("replay_key", Text, primary_key=True),
+    _text("sender"),
+    _text("message"),
+    _moment("at"),
+    _moment("keep_until", index=True),
+)
+"""Containers that were accepted, so that none is acted upon twice; `message`: the parcel that it became."""
+
+learnt = Table(
+    "learnt",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("capabilities", LargeBinary, nullable=False),
+    _moment("signing_time"),
+    _text("preferred"),
+)
+"""What verified signatures told about their signers' programs (RFC 8551 section 2.5.2)."""

@@ -16,9 +16,11 @@ from werkzeug.test import TestResponse
 from ime_gateway.admin.accounts import Accounts
 from ime_gateway.admin.desks import Desks
 from ime_gateway.admin.health import HealthReport
+from ime_gateway.admin.ime_desk import ImeDesk
 from ime_gateway.admin.key_desk import KeyDesk
 from ime_gateway.admin.overview_desk import OverviewDesk
 from ime_gateway.admin.queue_desk import QueueDesk
+from ime_gateway.admin.signer_desk import SignerDesk
 from ime_gateway.admin.track_desk import TrackDesk
 from ime_gateway.ports.registry import Registry
 from tests.doubles.memory_registry import MemoryRegistry
@@ -47,6 +49,9 @@ def fast_desks(registry: Registry, clock: MovableClock) -> Desks:
         queue=QueueDesk(registry),
         tracking=TrackDesk(registry),
         keys=KeyDesk(registry, clock),
+        ime=ImeDesk(registry, clock, secrets.token_bytes),
+        signers=SignerDesk(registry, clock),
+        clock=clock,
     )
 
 

@@ -14,6 +14,7 @@ from ime_gateway.ports.directory import SiteView, TrustEntry
 from ime_gateway.ports.queue import Event, HeldEvidence, QueueLine
 from ime_gateway.ports.registry import AdminAccount, AuditLine, CertificateEntry
 from ime_gateway.settings.site import ManagedDomain, PartnerDomain, Policy
+from tests.doubles.memory_ime import ImeMemory, MemoryImeTransaction
 
 
 @dataclass
@@ -30,12 +31,13 @@ class _Live:
     entries: dict[str, CertificateEntry] = field(default_factory=dict)
     private_keys: dict[str, bytes] = field(default_factory=dict)
     audit: list[AuditLine] = field(default_factory=list)
+    ime: ImeMemory = field(default_factory=ImeMemory)
 
     def copied(self) -> "_Live":
         return _Live(**{name: copy(value) for name, value in vars(self).items()})
 
 
-class MemoryTransaction:
+class MemoryTransaction(MemoryImeTransaction):
     """One use case's view of the live data."""
 
     def __init__(self, live: _Live, now: float, *, write: bool) -> None:
@@ -47,6 +49,9 @@ class MemoryTransaction:
             raise PermissionError("this transaction only reads")
         self.changed = True
         return self._live
+
+    def _ime(self, *, write: bool = False) -> ImeMemory:
+        return self._change().ime if write else self._live.ime
 
     def view(self) -> SiteView:
         live = self._live

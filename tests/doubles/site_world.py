@@ -1,7 +1,9 @@
 """A small world for the administrators' pages: mail that went well, was refused or waits, and certificates."""
 
 from ime_gateway.base.ids import new_id
+from ime_gateway.ports.containers import Pin
 from ime_gateway.ports.queue import Event, EventName, HeldEvidence, QueueLine
+from ime_gateway.settings.site import ManagedDomain
 from tests.doubles.memory_registry import MemoryRegistry
 from tests.pki import DAY, NOW, make_ca, make_user
 
@@ -9,6 +11,8 @@ MOMENT = NOW.timestamp()
 DELIVERED = new_id(MOMENT - 3000, b"delivered!")
 REFUSED = new_id(MOMENT - 2000, b"refused!!!")
 DEFERRED = new_id(MOMENT - 1000, b"deferred!!")
+IME_ADDRESS = "domain-confidentiality-authority@ime.acme.example"
+WAITING = "frank@acme.example"
 _SENDER = "ada@acme.example"
 _LONG = "a-very-long-mailbox-name-that-somebody-really-has@subsidiary.with-a-long-name.partner.example"
 
@@ -22,6 +26,7 @@ def fill(registry: MemoryRegistry) -> None:
         HeldEvidence("held1", "00" * 32, _SENDER, ["bob@partner.example"], b"", "store: disk I/O error", MOMENT - 500)
     )
     _certificates(registry)
+    _internal_encryption(registry)
 
 
 def _event(id: str, at: float, recipient: str, event: EventName, reason: str, detail: str, copy: str = "recipient"):  # noqa: A002
@@ -84,3 +89,27 @@ def _certificates(registry: MemoryRegistry) -> None:
             live.put_certificate(person.certificate, person.certificate.addresses, None)
         own = make_user("ada@acme.example", root)
         live.put_certificate(own.certificate, own.certificate.addresses, own.key_der)
+
+
+def _internal_encryption(registry: MemoryRegistry) -> None:
+    """acme.example has an IME address, whose key was changed yesterday; two signers wait."""
+    old, new = make_user(IME_ADDRESS), make_user(IME_ADDRESS)
+    with registry.transaction(write=True) as live:
+        live.put_managed_domain(
+            ManagedDomain(name="acme.example", deliver_to="smtp://127.0.0.1:25", ime_address=IME_ADDRESS), ()
+        )
+        live.put_managed_domain(
+            ManagedDomain(
+                name="first.example", deliver_to="mx", ime_address="dca@ime.first.example", ime_signers="first-use"
+            ),
+            (),
+        )
+        live.put_ime_key("acme.example", old.certificate, old.key_der, older_open_until=0)
+        live.put_ime_key("acme.example", new.certificate, new.key_der, older_open_until=MOMENT + 13 * 86_400)
+        for address, state, origin, note in (
+            (WAITING, "pending", "challenged", ""),
+            ("a-very-long-mailbox-name-that-somebody-really-has@acme.example", "pending", "challenged", ""),
+            ("ada@acme.example", "approved", "confirmed", ""),
+            ("ada@acme.example", "revoked", "registered", "laptop stolen on 3 March"),
+        ):
+            live.put_pin(Pin(address, make_user(address).certificate, state, origin, MOMENT - 3600, note))  # type: ignore[arg-type]

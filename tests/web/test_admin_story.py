@@ -143,6 +143,8 @@ def test_first_visit(
     expect(page.get_by_text("It may be used now.")).to_be_visible()
     visit.look("certificate")
 
+    internal_encryption(visit)
+
     visit.tab_to("Log out")
     page.keyboard.press("Enter")
     expect(page).to_have_title("Log in · ime-gateway")
@@ -150,3 +152,36 @@ def test_first_visit(
     expect(page).to_have_title("Log in · ime-gateway")
     assert visit.complaints == []
     context.close()
+
+
+def internal_encryption(visit: Visit) -> None:
+    """Look at the IME certificates, then approve one signer and revoke another."""
+    page = visit.page
+    visit.go_by_keyboard("Internal encryption")
+    waiting = page.get_by_role("table", name="Signers that wait")
+    expect(waiting.get_by_role("row")).to_have_count(3)
+    visit.look("internal-encryption")
+    with page.expect_download() as fetched:
+        page.get_by_role("link", name="Certificate of acme.example as PEM").click()
+    assert fetched.value.suggested_filename == "ime-acme.example.pem"
+
+    waiting.get_by_role("link", name="about the signer of frank@acme.example").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Signer")
+    visit.look("signer")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Signer")  # the box is not ticked: the browser waits
+    page.get_by_label("Note").fill("read out over the telephone")
+    page.get_by_label("I have compared the thumbprint").check()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("status")).to_contain_text("frank@acme.example is approved")
+    expect(waiting.get_by_role("row")).to_have_count(2)
+
+    waiting.get_by_role("link", name="Look and decide").click()
+    page.get_by_label("This key must not sign").check()
+    page.get_by_role("button", name="Revoke").click()
+    expect(page.get_by_role("status")).to_contain_text("revoked")
+    expect(page.get_by_text("No signer waits.")).to_be_visible()
+    visit.look("nobody-waits")
+    page.get_by_role("link", name="All signers").click()
+    expect(page.get_by_role("row", name="frank@acme.example")).to_contain_text("approved")
+    visit.look("signers")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from flask import Blueprint
 
 from webui.admin.certificate_pages import certificate_pages
+from webui.admin.ime_pages import ime_pages
 from webui.admin.overview_pages import overview_pages
 from webui.admin.queue_pages import queue_pages
 from webui.admin.track_pages import track_pages
@@ -36,4 +37,5 @@ ROOMS = (
     Room("Queue", "queue.queue", queue_pages),
     Room("Tracking", "tracking.tracking", track_pages),
     Room("Certificates", "certificates.certificates", certificate_pages),
+    Room("Internal encryption", "ime.ime", ime_pages),
 )

@@ -102,6 +102,10 @@ def _print(diagnosis: Diagnosis) -> None:
             empty="",
             prose=1,
         )
+    for heading, notes in (("IME addresses:", diagnosis.ime), ("About signers of containers:", diagnosis.ime_hints)):
+        if notes:
+            say(heading)
+            as_table(("domain", "note"), [(one.domain, one.detail) for one in notes], empty="", prose=1)
     say(
         "Ready."
         if diagnosis.ready

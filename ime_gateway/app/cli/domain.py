@@ -53,6 +53,7 @@ def show(context: typer.Context, name: Name, config: ConfigOption = None, json: 
 def remove(context: typer.Context, name: Name, config: ConfigOption = None) -> None:
     """Remove a domain and its certificates; its mail is then handled as everybody else's."""
     with open_installation(config_path(context, config)) as installation:
+        installation.require_current_schema()
         DomainDesk(installation.store.registry, SystemClock()).remove(name, actor())
     say(f"removed {name}")
 

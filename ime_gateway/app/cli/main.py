@@ -16,7 +16,22 @@ from typing import Annotated
 
 import typer
 
-from ime_gateway.app.cli import admin, cert, check, doctor, domain, explain, init, queue, serve, site, track, trust
+from ime_gateway.app.cli import (
+    admin,
+    cert,
+    check,
+    doctor,
+    domain,
+    explain,
+    ime,
+    init,
+    queue,
+    serve,
+    site,
+    track,
+    trust,
+    upgrade,
+)
 from ime_gateway.app.cli.options import ConfigOption
 from ime_gateway.app.cli.show import say, say_error
 from ime_gateway.base.errors import GatewayError
@@ -26,12 +41,13 @@ def build() -> typer.Typer:
     """The whole command tree."""
     app = typer.Typer(name="ime-gateway", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_root)
-    for module in (init, check, site, serve, explain, track, doctor):
+    for module in (init, check, site, serve, upgrade, explain, track, doctor):
         module.register(app)
     app.add_typer(queue.commands(), name="queue")
     app.add_typer(cert.commands(), name="cert")
     app.add_typer(trust.commands(), name="trust")
     app.add_typer(domain.commands(), name="domain")
+    app.add_typer(ime.commands(), name="ime")
     app.add_typer(admin.commands(), name="admin")
     return app
 

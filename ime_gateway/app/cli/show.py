@@ -89,6 +89,8 @@ def coloured(word: str) -> Text:
         "yes": "green",
         "deliver": "green",
         "allow": "green",
+        "approved": "green",
+        "pending": "yellow",
         "warning": "yellow",
         "defer": "yellow",
     }

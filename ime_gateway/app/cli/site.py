@@ -2,15 +2,17 @@
 
 import getpass
 import os
+import secrets
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ime_gateway.admin.site_apply import ApplyReport, SiteDesk
+from ime_gateway.admin.site_apply import SiteDesk
 from ime_gateway.admin.site_export import PASSPHRASE_VARIABLE, ExportDesk, SiteExport
 from ime_gateway.admin.site_file import read_site
+from ime_gateway.admin.site_report import ApplyReport
 from ime_gateway.app.cli.options import ConfigOption, actor, config_path, read_file
 from ime_gateway.app.cli.show import say, say_error
 from ime_gateway.app.installation import open_installation
@@ -42,7 +44,7 @@ def apply(
     contents = read_site(load_site(site), Path.read_bytes, os.environ)
     with open_installation(path) as installation:
         installation.require_current_schema()
-        desk = SiteDesk(installation.store.registry, SystemClock())
+        desk = SiteDesk(installation.store.registry, SystemClock(), secrets.token_bytes)
         report = desk.apply(contents, prune=prune, dry_run=dry_run, actor=actor())
     _print(report, dry_run=dry_run)
 

@@ -2,27 +2,58 @@
 
 from collections.abc import Iterator
 
+from ime_gateway.admin.ime_notes import key_notes, signer_notes
 from ime_gateway.admin.judging import anchors_of
+from ime_gateway.app.installation import schema_trouble
 from ime_gateway.app.preflight.finding import Finding, error, ok, warning
 from ime_gateway.app.preflight.settings_checks import check_route
 from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.keys.usable import judge
 from ime_gateway.mail.address import parse_path
 from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.registry import ImeKeyEntry
 from ime_gateway.settings.model import Settings
+from ime_gateway.settings.site import ManagedDomain
 from ime_gateway.store.database import Store
 
 
 def check_store(store: Store, settings: Settings, moment: float) -> Iterator[Finding]:
     """All findings about an open store; raises StoreUnavailable when it fails meanwhile."""
-    if not store.schema_is_current():
-        yield error("store.url", "the database is of another version than this program; use the version that made it")
+    state = store.schema_state()
+    if state.kind != "current":
+        # An older one keeps nothing from starting: serve upgrades it before it takes mail.
+        yield (warning if state.kind == "older" else error)("store.url", schema_trouble(state))
         return
     store.registry.check_write()
     yield ok("store.url", "reachable, of this version, takes writes, and fits the master key")
     with store.registry.transaction(write=False) as live:
         view = live.view()
+        keys = {name: live.ime_keys(name) for name in view.managed}
+        pending = {name: live.container_counts(name).pending for name in view.managed}
     yield from _live_data(view, settings, moment)
+    for name, managed in sorted(view.managed.items()):
+        yield from _ime(managed, keys[name], pending[name], settings, moment)
+
+
+def _ime(
+    managed: ManagedDomain, keys: list[ImeKeyEntry], pending: int, settings: Settings, moment: float
+) -> Iterator[Finding]:
+    """IME 2.0: nothing of it keeps other mail from being served, so nothing of it is an error but a clash."""
+    key = f"managed_domain.{managed.name}.ime_address"
+    for note in key_notes(managed, keys, moment):
+        yield warning(key, note)
+    for note in signer_notes(managed, pending):
+        yield warning(f"managed_domain.{managed.name}.ime_signers", note)
+    if not managed.ime_address:
+        return
+    if managed.ime_domain == settings.ime.v1_address.rpartition("@")[2].lower():
+        yield error(key, f"{managed.ime_domain} is that of ime.v1_address too; IME 1.0 and 2.0 need a domain each")
+        return
+    yield ok(
+        key,
+        f"the mail server must send all mail for {managed.ime_domain} to an internal listener here; it must be none of"
+        " its accepted domains",
+    )
 
 
 def _live_data(view: SiteView, settings: Settings, moment: float) -> Iterator[Finding]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ime_gateway.admin.site_apply import ApplyReport, SiteDesk
+from ime_gateway.admin.site_apply import SiteDesk
 from ime_gateway.admin.site_file import read_site
+from ime_gateway.admin.site_report import ApplyReport
 from ime_gateway.ports.registry import Registry
 from ime_gateway.settings.load import load_site
 from ime_gateway.store.database import Store, open_store
@@ -86,7 +87,7 @@ class SiteFolder:
     def apply(self, text: str, *, prune: bool = False, dry_run: bool = False) -> ApplyReport:
         self.path.write_text(text, encoding="utf-8")
         contents = read_site(load_site(self.path), Path.read_bytes, self.environment)
-        desk = SiteDesk(self.registry, self.clock)
+        desk = SiteDesk(self.registry, self.clock, secrets.token_bytes)
         return desk.apply(contents, prune=prune, dry_run=dry_run, actor="test")
 
     def generation(self) -> int:

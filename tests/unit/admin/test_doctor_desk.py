@@ -119,7 +119,16 @@ def test_silent_next_hops(site) -> None:
 def test_json(site) -> None:
     site.apply(DOMAINS.replace('[[root]]\nfile = "root.pem"\n', ""))
     answer = diagnosis_json(examined(site, ["new@acme.example"], probe=lambda _: "silent"))
-    assert set(answer) == {"ready", "people", "unreachable", "expiring", "domain_certificates", "next_hops"}
+    assert set(answer) == {
+        "ready",
+        "people",
+        "unreachable",
+        "expiring",
+        "domain_certificates",
+        "next_hops",
+        "ime",
+        "ime_hints",
+    }
     assert answer["ready"] is False
     assert answer["unreachable"] == [
         {"address": "new@acme.example", "reason": "no-certificate",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ime_gateway.admin.site_apply import ApplyReport, all_certificates
+from ime_gateway.admin.site_apply import all_certificates
+from ime_gateway.admin.site_report import ApplyReport
 from ime_gateway.base.errors import ConfigurationError, StoreUnavailable, UserError
 from ime_gateway.ports.registry import Registry
 from tests.pki import make_ca, pkcs7_bundle

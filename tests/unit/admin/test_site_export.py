@@ -86,7 +86,7 @@ def applied_anew(
     try:
         store.migrate()
         contents = read_site(load_site(path), Path.read_bytes, environment)
-        SiteDesk(store.registry, clock).apply(contents, prune=False, dry_run=False, actor="test")
+        SiteDesk(store.registry, clock, secrets.token_bytes).apply(contents, prune=False, dry_run=False, actor="test")
         return ExportDesk(store.registry).export(passphrase=passphrase, actor="test")
     finally:
         store.close()

@@ -15,11 +15,13 @@ from ime_gateway.app.cli.show import as_table, safe
 
 PROGRAM = [sys.executable, "-c", "from ime_gateway.app.cli.main import run; run()"]
 COMMANDS = {
-    "init", "check", "apply", "export", "serve", "explain", "track", "doctor",
+    "init", "check", "apply", "export", "serve", "upgrade", "explain", "track", "doctor",
     "queue list", "queue show", "queue retry", "queue drop", "queue hold", "queue release",
     "cert list", "cert show", "cert import", "cert delete",
     "trust list", "trust allow", "trust deny", "trust remove",
     "domain list", "domain show", "domain remove",
+    "ime issue", "ime show", "ime rotate", "ime export-contact",
+    "ime signers list", "ime signers approve", "ime signers revoke",
     "admin list", "admin add", "admin reset",
 }  # fmt: skip
 

@@ -81,9 +81,9 @@ def test_site_toml_explains_each_table_and_key_that_acts() -> None:
 def test_commented_defaults_of_site_toml_are_the_defaults(tmp_path: Path) -> None:
     text = (CONFIG / "site.toml").read_text(encoding="utf-8")
     (tmp_path / "site.toml").write_text(
-        re.sub(r"^# ([a-z_]+ = )", r"\1", text.split("# [[trust]]")[0], flags=re.MULTILINE).replace(
-            'password_file = "anna.password"\n', ""
-        )
+        re.sub(r"^# ([a-z_]+ = )", r"\1", text.split("# [[trust]]")[0], flags=re.MULTILINE)
+        .replace('password_file = "anna.password"\n', "")
+        .replace('ime_key_password_file = "ime.password"\n', "")
     )
     assert load_site(tmp_path / "site.toml").site == load_site(CONFIG / "site.toml").site
 

@@ -10,7 +10,7 @@ from tests.doubles.admin_site import AdminSite
 from webui.guard import PUBLIC
 
 STATIC = {"static": {"filename": "site.css"}, "bootstrap.static": {"filename": "css/bootstrap.min.css"}}
-VALUES = {"thumbprint": "sha256:" + "0" * 64}
+VALUES = {"thumbprint": "sha256:" + "0" * 64, "domain": "acme.example", "form": "pem"}
 """Arguments of addresses; a new page with another argument fails here until its value is added."""
 
 

@@ -1,0 +1,104 @@
+"""A key pair for an IME address: made here, or brought in a file, and what speaks against using it.
+
+Everybody's Outlook encrypts containers to this certificate, so what is wrong with it is said before it is in
+force: another address, a key that is too short, no private key. Who signed it does not matter; the contact in
+the address list brings it to the clients (RFC 8550 section 4.4).
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from ime_gateway.admin.timestamps import rfc3339
+from ime_gateway.base.errors import UnreadableCertificate, UserError
+from ime_gateway.certs.bundle import Bundle, read_bundle
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.fitness import fitness_fault
+from ime_gateway.certs.issue import new_key, private_key_der, self_signed
+from ime_gateway.ports.clock import Randomness
+
+DAY_SECONDS: Final = 86_400.0
+DEFAULT_DAYS: Final = 3 * 365
+EXPIRES_SOON_DAYS: Final = 30
+LONGEST_DAYS: Final = 20 * 365
+DEFAULT_OVERLAP_DAYS: Final = 14
+"""Outlook encrypts with what its offline address book holds, which may be days old."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A certificate of an IME address with its private key."""
+
+    certificate: Certificate
+    private_key: bytes = field(repr=False)
+    """PKCS#8 DER, not sealed."""
+
+
+def make_key_pair(address: str, moment: float, days: int, randomness: Randomness) -> KeyPair:
+    """A fresh RSA-3072 pair with a self-signed certificate for `days` from `moment` on. Takes a good part of a
+    second: never call it while a transaction is open."""
+    key = new_key()
+    certificate = self_signed(address, "", key, moment=moment, days=days, randomness=randomness)
+    return KeyPair(certificate, private_key_der(key))
+
+
+def read_key_pair(data: bytes, password: str | None) -> KeyPair:
+    """The one pair in a PKCS#12 or PEM file; raises UserError that says what is missing."""
+    try:
+        bundle = read_bundle(data, password)
+    except UnreadableCertificate as error:
+        raise UserError(str(error), error.evidence) from None
+    return pair_of(bundle)
+
+
+def pair_of(bundle: Bundle) -> KeyPair:
+    """The one pair of an opened file; raises UserError that says what is missing."""
+    owned = {entry.thumbprint: entry.pkcs8_der for entry in bundle.private_keys if entry.thumbprint}
+    pairs = [KeyPair(one, owned[one.thumbprint]) for one in bundle.certificates if one.thumbprint in owned]
+    if not pairs:
+        if bundle.private_keys:
+            raise UserError("its private key belongs to none of its certificates; put both into one file")
+        raise UserError("it holds no private key; an IME key is a PKCS#12 or PEM file with certificate and private key")
+    if len(pairs) > 1:
+        raise UserError(f"it holds {len(pairs)} certificates with private keys; give a file with the one that is meant")
+    return pairs[0]
+
+
+def require_fit(certificate: Certificate, address: str) -> None:
+    """Raises UserError when containers to `address` could never be encrypted to this certificate. What time changes
+    and what only some programs mind is said by `doubts`."""
+    domain = address.rpartition("@")[2]
+    owners = sorted(certificate.addresses)
+    if owners and not any(owner.rpartition("@")[2] == domain for owner in owners):
+        raise UserError(
+            f"the certificate is for {', '.join(owners)}, not for {address}; users' programs would refuse it"
+        )
+    fault = fitness_fault(certificate)
+    if fault is not None and "keyEncipherment" not in fault.detail:
+        raise UserError(f"the certificate cannot be used: {fault.detail}")
+
+
+def doubts(certificate: Certificate, address: str, moment: float) -> list[str]:
+    """What an administrator should know about a certificate that can be used; one sentence each."""
+    found = []
+    if not certificate.addresses:
+        found.append(f"the IME certificate names no mail address; some programs want {address} in it")
+    elif address not in certificate.addresses:
+        owners = ", ".join(sorted(certificate.addresses))
+        found.append(f"the IME certificate is for {owners}, the IME address is {address}")
+    fault = fitness_fault(certificate)
+    if fault is not None:
+        found.append(f"the IME certificate: {fault.detail}; Outlook may refuse to encrypt to it")
+    if certificate.not_before > moment:
+        found.append(f"the IME certificate is not valid before {rfc3339(certificate.not_before)}")
+    left = certificate.not_after - moment
+    if left < 0:
+        found.append(f"the IME certificate expired at {rfc3339(certificate.not_after)}; run: ime-gateway ime rotate")
+    elif left < EXPIRES_SOON_DAYS * DAY_SECONDS:
+        found.append(f"the IME certificate expires at {rfc3339(certificate.not_after)}; run: ime-gateway ime rotate")
+    return found
+
+
+def groups(thumbprint: str) -> str:
+    """The digits of a thumbprint in fours, to be read aloud and compared over the telephone."""
+    digits = thumbprint.removeprefix("sha256:").upper()
+    return " ".join(digits[start : start + 4] for start in range(0, len(digits), 4))

@@ -1,0 +1,52 @@
+"""What administrators should do about IME addresses before users notice: for `ime show`, `apply`, `check`, pages.
+
+A missing or expired key refuses every container; an overlap that ends too early refuses those of whoever has an
+old address book; a weak way to believe signers should be chosen knowingly.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+from ime_gateway.admin.ime_keys import DAY_SECONDS, doubts
+from ime_gateway.admin.timestamps import rfc3339
+from ime_gateway.ports.registry import ImeKeyEntry
+from ime_gateway.settings.site import ManagedDomain
+
+_OVERLAP_ENDS_DAYS: Final = 3
+
+
+def current_key(keys: Iterable[ImeKeyEntry]) -> ImeKeyEntry | None:
+    """The key that address books should have."""
+    return next((key for key in keys if key.opens_until == math.inf), None)
+
+
+def key_notes(domain: ManagedDomain, keys: list[ImeKeyEntry], moment: float) -> list[str]:
+    """What should be done about the keys of a domain's IME address, one sentence each; `moment` is now."""
+    if not domain.ime_address:
+        return ["the domain has IME keys and no IME address, so they open nothing"] if keys else []
+    current = current_key(keys)
+    if current is None:
+        notes = [f"there is no IME key, so every container is refused; run: ime-gateway ime issue {domain.name}"]
+    else:
+        notes = doubts(current.certificate, domain.ime_address, moment)
+    return notes + [
+        f"an older key ({key.certificate.thumbprint[:19]}) opens containers only until {rfc3339(key.opens_until)};"
+        " address books should have the new certificate by then"
+        for key in keys
+        if key is not current and moment < key.opens_until < moment + _OVERLAP_ENDS_DAYS * DAY_SECONDS
+    ]
+
+
+def signer_notes(domain: ManagedDomain, pending: int = 0) -> list[str]:
+    """What should be known about the signers of a domain's containers, `pending` of whom wait."""
+    notes = []
+    if domain.ime_address and domain.ime_signers == "first-use":
+        notes.append(
+            'ime_signers = "first-use" is weaker than the others: whoever sends the first container in a person\'s'
+            ' name is believed; "confirm" asks the mailbox'
+        )
+    if pending:
+        people = "signer waits" if pending == 1 else "signers wait"
+        notes.append(f"{pending} {people} to be confirmed or approved; see: ime-gateway ime signers list --pending")
+    return notes

@@ -1,0 +1,94 @@
+"""The part of `apply` that is about IME addresses: keys that a file brings or that are made, and conflicts.
+
+Keys are made before the transaction begins, because mail waits for an administrator's transaction; what was made
+for nothing, because another administrator was quicker, is thrown away.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+from ime_gateway.admin.ime_keys import DAY_SECONDS, DEFAULT_DAYS, DEFAULT_OVERLAP_DAYS, KeyPair, groups, make_key_pair
+from ime_gateway.admin.ime_notes import key_notes, signer_notes
+from ime_gateway.admin.site_file import ImeKeyWish, SiteContents
+from ime_gateway.admin.site_report import Change
+from ime_gateway.base.errors import UserError
+from ime_gateway.ports.clock import Clock, Randomness
+from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.registry import ImeKeyEntry, RegistryTransaction
+from ime_gateway.settings.site import ime_conflict
+
+_Act = Callable[[RegistryTransaction], object]
+
+
+def made_keys(
+    contents: SiteContents, live: RegistryTransaction, clock: Clock, randomness: Randomness
+) -> dict[str, KeyPair]:
+    """Fresh keys for the domains of a file that want one and have none. Slow; `live` is only read."""
+    having = {key.domain for key in live.ime_keys() if _current(key)}
+    wishes = [wish for wish in contents.ime_keys if wish.pair is None and wish.domain not in having]
+    return {wish.domain: make_key_pair(wish.address, clock.now(), DEFAULT_DAYS, randomness) for wish in wishes}
+
+
+def require_no_conflict(contents: SiteContents, view: SiteView, *, prune: bool) -> None:
+    """Raises UserError when an IME address lies in a domain of its own, or two domains share one."""
+    managed = {} if prune else dict(view.managed)
+    managed |= {domain.name: domain for domain, _ in contents.managed}
+    partners = set() if prune else set(view.partners)
+    conflict = ime_conflict(managed.values(), {*managed, *partners, *(domain.name for domain, _ in contents.partners)})
+    if conflict:
+        raise UserError(conflict)
+
+
+def key_steps(
+    contents: SiteContents, live: RegistryTransaction, made: Mapping[str, KeyPair], moment: float, actor: str
+) -> Iterator[tuple[Change, _Act | None]]:
+    """What becomes of IME keys; in a dry run `made` is empty, and those that would be made are told without digits."""
+    current = {key.domain: key for key in live.ime_keys() if _current(key)}
+    until = moment + DEFAULT_OVERLAP_DAYS * DAY_SECONDS
+    for wish in contents.ime_keys:
+        known = current.get(wish.domain)
+        pair = wish.pair or made.get(wish.domain)
+        if known is not None and (wish.pair is None or wish.pair.certificate == known.certificate):
+            yield Change("unchanged", "IME key", wish.address), None
+        else:
+            name = wish.address if wish.pair is None else f"{wish.address} {groups(wish.pair.certificate.thumbprint)}"
+            act = None if pair is None else _put(wish, pair, until, actor)
+            yield Change("added" if known is None else "changed", "IME key", name), act
+
+
+def pruned_keys(contents: SiteContents, live: RegistryTransaction) -> list[str]:
+    """A sentence for each domain whose IME keys go with it."""
+    named = {domain.name for domain, _ in contents.managed}
+    domains = sorted({key.domain for key in live.ime_keys()} - named)
+    return [
+        f"the IME keys of {domain} are removed with it; containers to them cannot be opened again" for domain in domains
+    ]
+
+
+def notes_after(contents: SiteContents, live: RegistryTransaction, moment: float) -> list[str]:
+    """What the administrator should know about the IME addresses of the file, once it is in force."""
+    wishes = {wish.domain: wish for wish in contents.ime_keys}
+    keys = live.ime_keys()
+    notes = []
+    for domain, _ in contents.managed:
+        own = [key for key in keys if key.domain == domain.name]
+        wish = wishes.get(domain.name)
+        if wish is not None and wish.pair is not None:
+            own = [ImeKeyEntry(domain.name, wish.pair.certificate, math.inf, moment, has_private_key=True)]
+        made = wish is not None and not any(_current(key) for key in own)
+        found = [*signer_notes(domain), *([] if made else key_notes(domain, own, moment))]
+        notes += [f"{domain.name}: {note}" for note in found]
+    return notes
+
+
+def _put(wish: ImeKeyWish, pair: KeyPair, until: float, actor: str) -> _Act:
+    def act(live: RegistryTransaction) -> None:
+        live.put_ime_key(wish.domain, pair.certificate, pair.private_key, older_open_until=until)
+        action = "ime-issue" if wish.pair is None else "ime-import"
+        live.audit(actor, action, f"{wish.domain} {pair.certificate.thumbprint}")
+
+    return act
+
+
+def _current(key: ImeKeyEntry) -> bool:
+    return key.opens_until == math.inf
