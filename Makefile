@@ -1,6 +1,7 @@
 # The two commands are `make demo` and `make test`; both do all their own set-up.
 #   make demo    the whole path in under a minute, with proof        make run     the same world, left running
 #   make test    every check and every test                          make bench   the figures of bench/README.md
+#   make conformance   writes docs/conformance.md from the conformance data of others
 # INSTALL=0 forbids installing Debian packages (then what is missing is printed and the run fails).
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL ?= 1
 
-.PHONY: demo run test check bench lock clean
+.PHONY: demo run test check conformance bench lock clean
 
 $(VENV)/.ready: requirements.lock pyproject.toml
 	@echo "== Python environment in $(VENV) (first time: about a minute)"
@@ -38,6 +39,9 @@ test: check
 	@sh tests/debian_packages.sh $(INSTALL) openssl gpgsm gnupg postfix dovecot-imapd dovecot-lmtpd postgresql chromium libatomic1 systemd
 	@echo "== Tests"
 	@$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST)
+
+conformance: $(VENV)/.ready
+	@WRITE_CONFORMANCE=1 $(BIN)/pytest tests/interop/conformance
 
 bench: $(VENV)/.ready
 	@sh tests/debian_packages.sh $(INSTALL) openssl postfix

@@ -110,6 +110,26 @@ class MailboxSettings(Section):
         return _with_one_password(self, self.password, self.password_env)
 
 
+class ContainerSettings(Section):
+    """How IME 2.0 containers are made; of no meaning while `InternalRecipient` has its default value."""
+
+    ime_certificate: Path | None = None
+    """The certificate of the IME address (PEM or DER): containers are encrypted to it."""
+    signature: Literal["opaque", "detached"] = "opaque"
+    """`opaque`: application/pkcs7-mime; `detached`: multipart/signed (RFC 8551 section 3.5)."""
+    original: Literal["rfc822", "mixed", "message"] = "rfc822"
+    """What is signed: a message/rfc822 part, a multipart/mixed around such a part, or the mail itself."""
+    profile: Path | None = None
+    """The folder of the own key pair and of the outbox; None only before `load` has filled it in."""
+
+
+class WorldMailbox(Section):
+    """The mailbox of somebody in the small mail world, which speaks no IMAP."""
+
+    folder: Path
+    """Where `addin-sim world serve` keeps its mailboxes."""
+
+
 class OutlookSettings(Section):
     """All of the file."""
 
@@ -118,8 +138,24 @@ class OutlookSettings(Section):
     registry: Registry = Registry()
     mailbox: MailboxSettings | None = None
     """Without it nothing is saved in Sent Items, and `sync` and `watch` have nothing to do."""
+    world_mailbox: WorldMailbox | None = None
+    """Instead of `mailbox`, in the small mail world of the demo."""
+    container: ContainerSettings = ContainerSettings()
     address_list: dict[str, object] = Field(default_factory=dict)
     """Where the certificate contact is published and found; `send`, `sync` and `watch` do not need it."""
+
+    @property
+    def profile(self) -> Path:
+        """The folder of the own key pair and of the outbox."""
+        if self.container.profile is None:
+            raise SettingsError("These settings were not read from a file, so they have no profile folder.")
+        return self.container.profile
+
+    @model_validator(mode="after")
+    def _one_mailbox(self) -> "OutlookSettings":
+        if self.mailbox is not None and self.world_mailbox is not None:
+            raise ValueError("give either mailbox or world_mailbox")
+        return self
 
 
 def load(path: Path) -> OutlookSettings:
@@ -135,7 +171,7 @@ def load(path: Path) -> OutlookSettings:
         raise SettingsError(f"{path}: {error}") from error
     except ValidationError as error:
         raise SettingsError("\n".join(_sentences(path, text, error))) from error
-    return _relative_to(settings, path.parent)
+    return _relative_to(settings, path)
 
 
 def _with_one_password(section: _T, password: str, variable: str) -> _T:
@@ -146,12 +182,24 @@ def _with_one_password(section: _T, password: str, variable: str) -> _T:
     return section
 
 
-def _relative_to(settings: OutlookSettings, folder: Path) -> OutlookSettings:
-    changes: dict[str, object] = {}
+def _relative_to(settings: OutlookSettings, file: Path) -> OutlookSettings:
+    """File names in the file are relative to its folder; the profile lies beside the file and is called like it."""
+    folder = file.parent
+    container = settings.container
+    changes: dict[str, object] = {
+        "container": container.model_copy(
+            update={
+                "profile": folder / (container.profile or f"{file.stem}.profile"),
+                "ime_certificate": folder / container.ime_certificate if container.ime_certificate else None,
+            }
+        )
+    }
     for name in ("submission", "mailbox"):
         section = getattr(settings, name)
         if section is not None and section.ca_file is not None:
             changes[name] = section.model_copy(update={"ca_file": folder / section.ca_file})
+    if settings.world_mailbox is not None:
+        changes["world_mailbox"] = WorldMailbox(folder=folder / settings.world_mailbox.folder)
     return settings.model_copy(update=changes)
 
 

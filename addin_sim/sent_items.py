@@ -10,6 +10,9 @@ and `plan_sent` decide, and every order of the steps leads to the same end:
 - an original leaves Sent Items only when its encrypted copy is there (nobody loses what they wrote);
 - of several filed copies of one mail the oldest stays. All clients agree on that one, because unique
   ids only grow (RFC 3501 section 2.3.1.1).
+
+IME 2.0 saves no original in Sent Items; what this mailbox has sent is known from the outbox instead
+(`awaited`), and a mail leaves the outbox by the same rule: only when its encrypted copy is filed.
 """
 
 import email.utils
@@ -56,13 +59,24 @@ class SyncReport:
     duplicates_removed: int = 0
     waiting: int = 0
     """Copies in the Inbox that belong to no mail of Sent Items (yet)."""
+    confirmed: list[str] = field(default_factory=list)
+    """Message-IDs of awaited mails whose encrypted copies are in Sent Items now."""
+    challenges_answered: int = 0
+    """Questions of the gateway (IME 2.0), answered because this user's own mail caused them."""
+    resubmitted: int = 0
+    """Mails of the outbox that a mail server has taken in this pass."""
+    unsent: int = 0
+    """Mails of the outbox that no mail server has taken yet."""
+    refused: int = 0
+    """Mails of the outbox that were refused for good; they stay there until their author drops them."""
     problems: list[str] = field(default_factory=list)
     """Sentences about messages that could not be handled; the next pass tries again."""
 
     @property
     def changed(self) -> bool:
-        """Did this pass change anything in the mailbox?"""
-        return bool(self.filed or self.originals_removed or self.duplicates_removed)
+        """Did this pass change anything in mailbox or outbox?"""
+        moved = self.filed or self.originals_removed or self.duplicates_removed
+        return bool(moved or self.confirmed or self.challenges_answered or self.resubmitted)
 
 
 def plan_inbox(own_address: str, copies: Sequence[Item], originals: Sequence[Item], filed: Sequence[Item]) -> InboxPlan:
@@ -94,33 +108,34 @@ def plan_sent(originals: Sequence[Item], filed: Sequence[Item]) -> SentPlan:
     kept = {_message_id(item): item for item in sorted(standing, key=lambda item: item.uid, reverse=True)}
     # With the flag: a client was killed between marking a duplicate and removing it.
     duplicates = [item.uid for item in filed if kept.get(_message_id(item), item) is not item]
-    done = [
-        original.uid
-        for original in originals
-        if any(is_encrypted(copy.header) and _belongs(copy.header, original.header) for copy in kept.values())
-    ]
+    done = [original.uid for original in originals if _is_filed(original, kept.values())]
     return SentPlan(tuple(done), tuple(duplicates))
 
 
-def sync(mailbox: MailboxBackend, own_address: str) -> SyncReport:
-    """One pass over the mailbox: file, remove duplicates, remove originals. Raises `MailboxError`."""
+def sync(mailbox: MailboxBackend, own_address: str, awaited: Sequence[RawMail] = ()) -> SyncReport:
+    """One pass over the mailbox: file, remove duplicates, remove originals. Raises `MailboxError`.
+
+    `awaited`: Message-ID and Date of the mails in the outbox (IME 2.0).
+    """
     report = SyncReport()
     copies = mailbox.with_header(Folder.INBOX, COPY_HEADER, "yes")
     copies = [copy for copy in copies if copy.header.value(COPY_HEADER).lower() == "yes"]
     originals, filed = _sent_items(mailbox)
-    plan = plan_inbox(own_address, copies, originals, filed)
+    ours = [Item(0, header, frozenset()) for header in awaited]
+    plan = plan_inbox(own_address, copies, [*originals, *ours], filed)
     report.waiting = len(plan.wait)
     mailbox.delete(Folder.INBOX, plan.drop)
     report.duplicates_removed += len(plan.drop)
     for uid in plan.file:
         _file(mailbox, uid, report)
-    if plan.file or originals or filed:
+    if plan.file or originals or filed or ours:
         originals, filed = _sent_items(mailbox)
         tidy = plan_sent(originals, filed)
         mailbox.delete(Folder.SENT, tidy.duplicates)
         mailbox.delete(Folder.SENT, tidy.originals)
         report.duplicates_removed += len(tidy.duplicates)
         report.originals_removed += len(tidy.originals)
+        report.confirmed = [_message_id(item) for item in ours if _is_filed(item, filed)]
     return report
 
 
@@ -159,6 +174,14 @@ def is_encrypted(header: RawMail) -> bool:
     if media_type.strip() in ("application/pkcs7-mime", "application/x-pkcs7-mime"):
         return "signed-data" not in parameters and "certs-only" not in parameters
     return media_type.strip() == "multipart/encrypted"
+
+
+def _is_filed(original: Item, filed: Iterable[Item]) -> bool:
+    """Is its encrypted copy among these, and about to stay?"""
+    return any(
+        DELETED not in copy.flags and is_encrypted(copy.header) and _belongs(copy.header, original.header)
+        for copy in filed
+    )
 
 
 def _belongs(copy: RawMail, original: RawMail) -> bool:

@@ -22,6 +22,8 @@ class Refused:
     reply: str
     """What the server said; empty when it could not be asked."""
     sentence: str
+    for_good: bool = False
+    """The mail itself was refused; else (no connection, no login, 4xx) it may be taken later."""
 
 
 def submit(server: Submission, sender: str, recipients: Sequence[str], data: bytes) -> Accepted | Refused:
@@ -46,14 +48,14 @@ def _converse(
         connection.login(server.user, server.secret)
     code, text = connection.mail(sender, _parameters(connection, data))
     if code != 250:
-        return _refusal(f"The mail server refused the sender {sender}", code, text)
+        return _refusal(f"The mail server refused the sender {sender}", code, text, of_mail=True)
     for recipient in recipients:
         code, text = connection.rcpt(recipient)
         if code // 100 != 2:
-            return _refusal(f"The mail server refused the recipient {recipient}", code, text)
+            return _refusal(f"The mail server refused the recipient {recipient}", code, text, of_mail=True)
     code, text = connection.data(data)
     if code != 250:
-        return _refusal("The mail server refused the mail", code, text)
+        return _refusal("The mail server refused the mail", code, text, of_mail=True)
     return Accepted(_spoken(code, text))
 
 
@@ -75,6 +77,6 @@ def _spoken(code: int, text: bytes | str) -> str:
     return f"{code} {' '.join(words.split())}"
 
 
-def _refusal(what: str, code: int, text: bytes | str) -> Refused:
+def _refusal(what: str, code: int, text: bytes | str, *, of_mail: bool = False) -> Refused:
     reply = _spoken(code, text)
-    return Refused(reply, f"{what}: {reply}")
+    return Refused(reply, f"{what}: {reply}", of_mail and code // 100 == 5)

@@ -17,7 +17,7 @@ class Reporter(Protocol):
     """Hears what happens while watching."""
 
     def passed(self, report: SyncReport) -> None:
-        """A pass that changed something or met a problem."""
+        """A pass that changed something, or met other problems than the one before."""
         ...
 
     def failed(self, sentence: str) -> None:
@@ -33,8 +33,12 @@ def watch(
     stop: Callable[[], bool],
     sleep: Callable[[float], None],
     longest_seconds: float = 60.0,
+    one_pass: Callable[[MailboxBackend, str], SyncReport] = sync,
 ) -> None:
-    """Watch until `stop()` is true; `sleep` waits that many seconds, less when told to stop."""
+    """Watch until `stop()` is true; `sleep` waits that many seconds, less when told to stop.
+
+    `one_pass` looks at the mailbox of an address once.
+    """
     pause = _SHORTEST_SECONDS
     while not stop():
         try:
@@ -46,7 +50,7 @@ def watch(
             continue
         pause = _SHORTEST_SECONDS
         try:
-            _watch_connected(mailbox, own_address, reporter, stop, longest_seconds)
+            _watch_connected(mailbox, lambda opened: one_pass(opened, own_address), reporter, stop, longest_seconds)
         except MailboxError as error:
             reporter.failed(str(error))
             sleep(pause)
@@ -55,13 +59,20 @@ def watch(
 
 
 def _watch_connected(
-    mailbox: MailboxBackend, own_address: str, reporter: Reporter, stop: Callable[[], bool], longest_seconds: float
+    mailbox: MailboxBackend,
+    look: Callable[[MailboxBackend], SyncReport],
+    reporter: Reporter,
+    stop: Callable[[], bool],
+    longest_seconds: float,
 ) -> None:
     pause = _SHORTEST_SECONDS
+    told: list[str] = []
     while not stop():
-        report = sync(mailbox, own_address)
-        if report.changed or report.problems:
+        report = look(mailbox)
+        if report.changed or report.problems != told:  # what stands as it stood is said once
             reporter.passed(report)
+        told = report.problems
         pause = _SHORTEST_SECONDS if report.changed else min(2 * pause, longest_seconds)
-        # A waiting copy's original shows up in Sent Items, of which the Inbox tells nothing.
-        mailbox.wait(pause if report.waiting else longest_seconds, stop)
+        # A waiting copy's original shows up in Sent Items, of which the Inbox tells nothing; nor does a mail
+        # server tell when it would take what it did not take before.
+        mailbox.wait(pause if report.waiting or report.unsent else longest_seconds, stop)

@@ -19,7 +19,7 @@ from addin_sim.mailbox.interface import DELETED, Folder, Item, MailboxError, Sto
 from addin_sim.outlook_settings import MailboxSettings
 from addin_sim.raw_mail import canonical_newlines, parse
 
-_HEADER_FIELDS = "From Date Message-ID References Content-Type X-ESWmail-InternalEncrypt-sentcopy"
+_HEADER_FIELDS = "From Date Message-ID References Content-Type X-ESWmail-InternalEncrypt-sentcopy X-IMEGW-Challenge"
 _UIDS_AT_ONCE = 500
 _LOOK_FOR_STOP_SECONDS = 0.2
 _ASK_SECONDS = 5.0

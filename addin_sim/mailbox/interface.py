@@ -49,6 +49,11 @@ class StoredMail:
 class MailboxBackend(Protocol):
     """One open mailbox; every method may raise `MailboxError`."""
 
+    @property
+    def sent_name(self) -> str:
+        """What the server calls the folder of sent mail."""
+        ...
+
     def with_header(self, folder: Folder, name: str, value: str) -> list[Item]:
         """The messages of which that header field contains the value, oldest first."""
         ...

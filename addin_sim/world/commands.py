@@ -10,6 +10,8 @@ import typer
 from addin_sim.world.mail_server import MailServer
 from addin_sim.world.people import COMPANY, make_people, write_site
 
+_RETRY_SECONDS = 2.0
+
 world = typer.Typer(help="A small mail world: people with certificates, and a server that plays Exchange.")
 
 
@@ -35,14 +37,17 @@ def serve(
     port: Annotated[int, typer.Option(help="Port of the server that plays Exchange.", min=0, max=65535)] = 2526,
     outside_port: Annotated[int, typer.Option(help="Port of the partner's server.", min=0, max=65535)] = 2527,
 ) -> None:
-    """Play Exchange and the partner's server until Ctrl-C; mail that is not local goes to the gateway."""
+    """Play Exchange and the partner's server until Ctrl-C; mail that is not local goes to the gateway.
+
+    What the gateway does not take for the moment is tried again every two seconds.
+    """
     host, colon, gateway_port = gateway.rpartition(":")
     if not colon or not gateway_port.isdecimal():
         raise typer.BadParameter("must be HOST:PORT", param_hint="--gateway")
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    server = MailServer(folder, [COMPANY], port=port, outside_port=outside_port)
+    server = MailServer(folder, [COMPANY], port=port, outside_port=outside_port, retry_seconds=_RETRY_SECONDS)
     server.route_to(host, int(gateway_port))
     try:
         server.start()

@@ -7,7 +7,6 @@ sender would do, by the public commands only, and stops at the first thing that 
 """
 
 import argparse
-import json
 import re
 import signal
 import sys
@@ -15,22 +14,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
 
 from addin_sim.compose import compose
 from addin_sim.ime1 import for_ime1
 from addin_sim.outlook_settings import IME1_RECIPIENT, load
-from addin_sim.world import proof
-from addin_sim.world.gateway import Gateway, ProgramError, run_program
+from addin_sim.world import ime2_steps, proof
+from addin_sim.world.gateway import Gateway, ProgramError
 from addin_sim.world.mail_server import MailServer
 from addin_sim.world.people import (
     ALICE,
@@ -40,60 +35,13 @@ from addin_sim.world.people import (
     DORA,
     ERIK,
     EVERYBODY,
-    KeyFiles,
-    Person,
     make_people,
     write_site,
 )
+from addin_sim.world.stage import DeviationError, Stage, demand, send, wait
 
 SECRET = b"the vault opens at four-seven-eleven"
 """Stands in the mail's body, and must not stand anywhere else in clear."""
-
-_ARRIVAL_SECONDS = 30.0
-
-
-class DeviationError(Exception):
-    """Something was not as promised; the text is the sentence."""
-
-
-@dataclass(slots=True)
-class Stage:
-    """What the steps share."""
-
-    console: Console
-    folder: Path
-    gateway: Gateway
-    world: MailServer
-    keys: dict[Person, KeyFiles] = field(default_factory=dict)
-    plan: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def written(self) -> Path:
-        """Where the mails lie as their sender wrote them: the only clear text."""
-        return self.folder / "written"
-
-    @property
-    def settings(self) -> Path:
-        """The sender's Outlook."""
-        return self.folder / "outlook-settings.toml"
-
-    @property
-    def people(self) -> Path:
-        """Certificates and keys."""
-        return self.folder / "people"
-
-    def say(self, text: str) -> None:
-        """One line of what happened, indented however long it is."""
-        self.console.print(Padding(escape(text), (0, 0, 0, 6), expand=False), highlight=False)
-
-    def show(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for heading in headings:
-            table.add_column(heading, overflow="fold")
-        for row in rows:
-            table.add_row(*map(escape, row))
-        self.console.print(table)
 
 
 def make_installation(stage: Stage) -> None:
@@ -150,20 +98,20 @@ def explain_plan(stage: Stage) -> None:
         for entry in stage.plan["recipients"]
     ]
     stage.show(("recipient", "protection", "why"), rows)
-    _demand(stage.plan["decision"] == "deliver", f"explain decided {stage.plan['decision']}: {stage.plan['reply']}")
+    demand(stage.plan["decision"] == "deliver", f"explain decided {stage.plan['decision']}: {stage.plan['reply']}")
     planned = sorted((entry["address"], entry["copy"]) for entry in stage.plan["recipients"])
     expected = sorted([(ALICE.address, "sent"), *((person.address, "recipient") for person in (BOB, CAROL, DORA))])
-    _demand(planned == expected, f"explain named {planned} instead of {expected}")
+    demand(planned == expected, f"explain named {planned} instead of {expected}")
     unprotected = [e["address"] for e in stage.plan["recipients"] if e["protection"] in (None, "none")]
-    _demand(not unprotected, f"explain would leave {unprotected} without protection")
+    demand(not unprotected, f"explain would leave {unprotected} without protection")
 
 
 def send_mail(stage: Stage) -> None:
     """`addin-sim send`: one recipient on the envelope, everybody else in headers."""
-    reply = _send(stage, stage.written / "mail.eml")
+    reply = send(stage.settings, stage.written / "mail.eml", 1)
     stage.say(f"addin-sim send: Exchange said {reply}")
     people = (ALICE, BOB, CAROL, DORA)
-    _wait(lambda: all(stage.world.mailboxes.of(person.address) for person in people), stage, "not every mail arrived")
+    wait(lambda: all(stage.world.mailboxes.of(person.address) for person in people), stage, "not every mail arrived")
     stage.say(f"arrived: {', '.join(person.address for person in people)}")
 
 
@@ -172,20 +120,20 @@ def show_arrivals(stage: Stage) -> None:
     rows = []
     for person in (BOB, CAROL, DORA, ALICE):
         mails = stage.world.mailboxes.of(person.address)
-        _demand(len(mails) == 1, f"{person.address} has {len(mails)} mails instead of one")
+        demand(len(mails) == 1, f"{person.address} has {len(mails)} mails instead of one")
         header = proof.headers_of(mails[0])
         media_type = header.get_content_type()
-        _demand(media_type == "application/pkcs7-mime", f"the mail to {person.address} is {media_type}")
-        _demand("X-SM-ORIGBCC" not in header, f"the mail to {person.address} still carries X-SM-ORIGBCC")
+        demand(media_type == "application/pkcs7-mime", f"the mail to {person.address} is {media_type}")
+        demand("X-SM-ORIGBCC" not in header, f"the mail to {person.address} still carries X-SM-ORIGBCC")
         is_copy = header.get("X-ESWmail-InternalEncrypt-sentcopy") == "yes"
-        _demand(is_copy == (person is ALICE), f"the mail to {person.address}: the sent copy's marker is wrong")
+        demand(is_copy == (person is ALICE), f"the mail to {person.address}: the sent copy's marker is wrong")
         visible_to = ", ".join(address.addr_spec for address in header["To"].addresses)
         rows.append((person.address, "sent copy" if is_copy else "mail", visible_to, media_type))
     stage.show(("mailbox", "what", "To", "media type"), rows)
     for person in (BOB, CAROL):
         visible = stage.world.mailboxes.of(person.address)[0].read_bytes()
         clear = proof.decrypt(stage.world.mailboxes.of(person.address)[0], stage.keys[person].private_key) or b""
-        _demand(b"dora" not in visible.lower() + clear.lower(), f"the blind copy shows in the mail to {person.address}")
+        demand(b"dora" not in visible.lower() + clear.lower(), f"the blind copy shows in the mail to {person.address}")
     stage.say("nothing in Bob's and Carol's mail tells of the blind copy to Dora")
 
 
@@ -199,9 +147,7 @@ def prove_secrecy(stage: Stage) -> None:
         readers = proof.who_can_read(mail, keys, SECRET)
         rows.append((f"mail to {person.address}", *("opens" if owner in readers else "no" for owner in keys)))
         expected = {owner for owner in keys if envelope[owner] == envelope[person.address]}
-        _demand(
-            readers == expected, f"the mail to {person.address} opens for {sorted(readers)}, not {sorted(expected)}"
-        )
+        demand(readers == expected, f"the mail to {person.address} opens for {sorted(readers)}, not {sorted(expected)}")
     stage.show(("openssl cms -decrypt", *(f"{person.name.split()[0]}'s key" for person in stage.keys)), rows)
     stage.say("Bob and Carol see each other in To and share one envelope; Dora and the sent copy have their own")
     _demand_no_clear_text(stage)
@@ -213,23 +159,23 @@ def refuse_without_key(stage: Stage) -> None:
     mail = stage.written / "to-erik.eml"
     mail.write_bytes(f"Subject: For Erik too\nTo: {BOB.address}, {ERIK.address}\n\n".encode() + SECRET + b"\n")
     _as_submitted(stage, mail)
-    _send(stage, mail)
-    _wait(lambda: len(stage.world.mailboxes.of(ALICE.address)) == 2, stage, "Alice got no report")
+    send(stage.settings, mail, 1)
+    wait(lambda: len(stage.world.mailboxes.of(ALICE.address)) == 2, stage, "Alice got no report")
     report = proof.headers_of(stage.world.mailboxes.of(ALICE.address)[-1])
     part = report.get_body(("plain",))
     said = [line for line in (part.get_content() if part else "").splitlines() if line.startswith("Remote server")]
-    _demand(bool(said) and ERIK.address in said[0], "the report does not name Erik and the gateway's reply")
+    demand(bool(said) and ERIK.address in said[0], "the report does not name Erik and the gateway's reply")
     stage.say(f"Alice finds in her Inbox: {report['Subject']}")
     stage.say(said[0])
-    _demand(not stage.world.mailboxes.of(ERIK.address), "Erik got something although he has no certificate")
-    _demand(len(stage.world.mailboxes.of(BOB.address)) == before, "Bob got a mail that was refused")
+    demand(not stage.world.mailboxes.of(ERIK.address), "Erik got something although he has no certificate")
+    demand(len(stage.world.mailboxes.of(BOB.address)) == before, "Bob got a mail that was refused")
     stage.say("nobody got it: all recipients are protected, or none is served")
     _demand_no_clear_text(stage)
 
 
 def show_tracking(stage: Stage) -> None:
     """`ime-gateway track` and `queue list`."""
-    _wait(lambda: stage.gateway.ask("queue", "list") == [], stage, "the queue is not empty")
+    wait(lambda: stage.gateway.ask("queue", "list") == [], stage, "the queue is not empty")
     entries = stage.gateway.ask("track")
     rows = [
         (entry["recipient"] or "", entry["event"], entry["reason"] if entry["event"] == "accepted" else _why(entry))
@@ -238,9 +184,9 @@ def show_tracking(stage: Stage) -> None:
     stage.show(("recipient", "event", "reason"), rows)
     delivered = {entry["recipient"] for entry in entries if entry["event"] == "delivered"}
     expected = {person.address for person in (ALICE, BOB, CAROL, DORA)}
-    _demand(delivered == expected, f"tracking says delivered to {sorted(delivered)}, not {sorted(expected)}")
+    demand(delivered == expected, f"tracking says delivered to {sorted(delivered)}, not {sorted(expected)}")
     refused = [entry for entry in entries if entry["event"] == "refused" and entry["reason"] == "no-certificate"]
-    _demand(bool(refused), "tracking does not show the refusal")
+    demand(bool(refused), "tracking does not show the refusal")
     stage.say("the queue is empty: everything accepted was delivered, once")
 
 
@@ -255,6 +201,7 @@ STEPS: tuple[tuple[str, Callable[[Stage], None]], ...] = (
     ("Which key opens which mail", prove_secrecy),
     ("A mail to somebody without a key", refuse_without_key),
     ("What the gateway remembers", show_tracking),
+    *ime2_steps.STEPS,
 )
 
 
@@ -270,7 +217,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts background jobs with SIGINT ignored
         signal.signal(number, _stop)
     folder = Path(tempfile.mkdtemp(prefix="ime-gateway-demo-"))
-    stage = Stage(console, folder, Gateway(folder / "gateway"), MailServer(folder / "world", [COMPANY]))
+    stage = Stage(
+        console, folder, Gateway(folder / "gateway"), MailServer(folder / "world", [COMPANY], retry_seconds=0.5)
+    )
     console.print(f"Everything of this demo lies in {folder}\n", highlight=False)
     began = time.monotonic()
     try:
@@ -311,13 +260,17 @@ def _say_what_next(stage: Stage, keep_running: bool) -> None:
             soft_wrap=True,
         )
     to_erik = stage.written / "to-erik-as-submitted.eml"
-    commands = (
+    commands: tuple[str, ...] = (
         f"ime-gateway track --to {DORA.address} -c {config}",
         f"ime-gateway doctor -c {config}",
         f"ime-gateway explain {to_erik} --listener internal --from {ALICE.address} --to {IME1_RECIPIENT} -c {config}",
     )
     if keep_running:
-        commands = (*commands[:2], f"addin-sim send --settings {stage.settings} --eml {stage.written / 'mail.eml'}")
+        again = [
+            f"addin-sim send --settings {settings} --eml {stage.written / 'mail.eml'}"
+            for settings in (stage.settings, stage.ime2_settings)
+        ]
+        commands = (*commands[:2], *again, f"addin-sim sync --settings {stage.ime2_settings}")
     stage.console.print("\nTry next:")
     for command in commands:
         stage.console.print(f"  {Path(sys.executable).parent}/{command}", highlight=False, soft_wrap=True)
@@ -329,15 +282,9 @@ def _until_interrupted() -> None:
         continue
 
 
-def _send(stage: Stage, mail: Path) -> str:
-    answer = run_program("addin-sim", "send", "--ime", "1", "--settings", stage.settings, "--eml", mail, "--json")
-    _demand(answer.status == 0, f"addin-sim send was refused: {answer.errors.strip()}")
-    return str(json.loads(answer.output)["reply"])
-
-
 def _demand_no_clear_text(stage: Stage) -> None:
-    clear = proof.files_with(SECRET, [stage.gateway.folder, stage.gateway.log.parent, stage.folder / "world"])
-    _demand(not clear, f"the text stands in clear in {', '.join(map(str, clear))}")
+    clear = proof.files_with(SECRET, [stage.gateway.folder, stage.gateway.log.parent, stage.world_folder])
+    demand(not clear, f"the text stands in clear in {', '.join(map(str, clear))}")
     stage.say("the text stands in clear nowhere in the gateway's files and log, nor in the mailboxes")
 
 
@@ -361,20 +308,6 @@ def _why(entry: dict[str, Any]) -> str:
     """Reason and detail, without thumbprints and times of day: the page has 80 columns."""
     detail = re.sub(r" \(sha256:\w+\)|T[0-9:]+Z", "", entry["detail"] or "")
     return ": ".join(filter(None, (entry["reason"], detail)))
-
-
-def _wait(condition: Callable[[], bool], stage: Stage, deviation: str) -> None:
-    deadline = time.monotonic() + _ARRIVAL_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            events = [f"{entry['event']}: {entry}" for entry in stage.world.journal.entries()[-3:]]
-            raise DeviationError(f"{deviation} in {_ARRIVAL_SECONDS:.0f} seconds; last in the journal: {events}")
-        time.sleep(0.05)
-
-
-def _demand(condition: bool, deviation: str) -> None:
-    if not condition:
-        raise DeviationError(deviation)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

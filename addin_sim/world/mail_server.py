@@ -3,7 +3,8 @@
 It takes mail from Outlook, delivers what is local into folders, and hands everything else (above all
 the pseudo domain of internal encryption, which exists nowhere) to the gateway while Outlook waits, so
 that a demo sees the end of each mail at once; the real one queues. A permanent refusal becomes a
-non-delivery report in the sender's Inbox. Not for real mail: it trusts everybody who can connect.
+non-delivery report in the sender's Inbox, a temporary one is tried again if wanted. Not for real mail:
+it trusts everybody who can connect.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import json
 import smtplib
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from addin_sim.raw_mail import parse
 from addin_sim.world.non_delivery import non_delivery_report
+from addin_sim.world.retries import Retries
 
 _GATEWAY_SECONDS = 60.0
 
@@ -70,7 +73,8 @@ class Mailboxes:
         folder = self._folder_of(address)
         folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            path = folder / f"{len(list(folder.glob('*.eml'))) + 1:04}.eml"
+            given = sum(file.suffix in (".eml", ".gone") for file in folder.iterdir())  # gone: numbers stay unique
+            path = folder / f"{given + 1:04}.eml"
             unfinished = path.with_suffix(".part")
             unfinished.write_bytes(f"Return-Path: <{sender}>\r\n".encode() + data)
             unfinished.rename(path)
@@ -88,12 +92,21 @@ class MailServer:
     """Both servers on free ports of 127.0.0.1, with their mailboxes under one folder.
 
     `exchange` takes mail for `local_domains` and sends everything else to the gateway; `outside` keeps
-    whatever it gets. `route_to` says where the gateway listens.
+    whatever it gets. `route_to` says where the gateway listens. What the gateway does not take for the moment is
+    tried again after `retry_seconds`; None: Outlook hears 451 and keeps its mail.
     """
 
     host_name = "exchange.acme.example"
 
-    def __init__(self, folder: Path, local_domains: Iterable[str], *, port: int = 0, outside_port: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        local_domains: Iterable[str],
+        *,
+        port: int = 0,
+        outside_port: int = 0,
+        retry_seconds: float | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.journal = Journal(folder / "journal.jsonl")
         self.mailboxes = Mailboxes(folder / "mailboxes")
@@ -101,7 +114,9 @@ class MailServer:
         self._delivered: set[tuple[str, str]] = set()
         self._delivered_lock = threading.Lock()
         self._started = False
+        self._retries = Retries(retry_seconds) if retry_seconds is not None else None
         self._gateway: tuple[str, int] | None = None
+        self._spool: Path | None = None
         self._exchange = _Listener(_Exchange(self), self.host_name, port)
         self._outside = _Listener(_Outside(self), "mail.partner.example", outside_port)
 
@@ -119,6 +134,11 @@ class MailServer:
         """The gateway's internal listener."""
         self._gateway = (host, port)
 
+    def keep_what_passes(self, folder: Path) -> None:
+        """From now on write every mail that goes to the gateway into this folder, as a curious administrator would."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._spool = folder
+
     def start(self) -> None:
         """Listen."""
         self._exchange.start()
@@ -127,26 +147,37 @@ class MailServer:
 
     def stop(self) -> None:
         """Stop listening; does nothing when it never began."""
+        if self._retries is not None:
+            self._retries.stop()
         if self._started:
             self._exchange.stop()
             self._outside.stop()
             self._started = False
 
     def handle(self, sender: str, recipients: list[str], data: bytes) -> str:
-        """Take one mail: everything is delivered or reported, or else nothing was taken (451)."""
+        """Take one mail: everything is delivered, reported or queued, or else nothing was taken (451)."""
         local = [address for address in recipients if self._is_local(address)]
         remote = [address for address in recipients if not self._is_local(address)]
-        if remote:
-            replies = self._hand_over(sender, remote, data)
-            self.journal.note(
-                "handed-over", sender=sender, replies={address: reply.line for address, reply in replies.items()}
-            )
-            refusals = {address: reply.line for address, reply in replies.items() if reply.code // 100 != 2}
-            if len(refusals) == len(remote) and any(reply.code // 100 == 4 for reply in replies.values()):
-                return f"451 4.4.1 {next(iter(refusals.values()))}"
-            self._report(sender, refusals, data)
+        if remote and self._spool is not None:
+            (self._spool / f"{uuid.uuid4().hex}.eml").write_bytes(data)
+        if remote and (later := self._hand_on(sender, remote, data)) is not None:
+            if self._retries is None:
+                return f"451 4.4.1 {later.line}"
+            self._retries.add(lambda: self._hand_on(sender, remote, data) is None)
         self.deliver(sender, local, data)
         return "250 2.6.0 Queued mail for delivery"
+
+    def _hand_on(self, sender: str, remote: list[str], data: bytes) -> Reply | None:
+        """To the gateway; None when that is the end of it, else what it said: nobody was served, try again."""
+        replies = self._hand_over(sender, remote, data)
+        self.journal.note(
+            "handed-over", sender=sender, replies={address: reply.line for address, reply in replies.items()}
+        )
+        refusals = {address: reply for address, reply in replies.items() if reply.code // 100 != 2}
+        if len(refusals) == len(remote) and any(reply.code // 100 == 4 for reply in refusals.values()):
+            return next(iter(refusals.values()))
+        self._report(sender, {address: reply.line for address, reply in refusals.items()}, data)
+        return None
 
     def deliver(self, sender: str, recipients: list[str], data: bytes) -> None:
         """Store the mail for these recipients, once in each mailbox.
@@ -183,8 +214,7 @@ class MailServer:
         """Never to the null sender: a report about a report would never end (RFC 5321 section 6.1)."""
         if not refusals or not sender:
             return
-        subject = parse(data).value("Subject")
-        report = non_delivery_report(self.host_name, sender, refusals, subject, time.time())
+        report = non_delivery_report(self.host_name, sender, refusals, data, time.time())
         path = self.mailboxes.deliver(sender, "", report)
         self.journal.note("reported", sender=sender, refusals=refusals, file=str(path))
 

@@ -12,11 +12,18 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
 from email.policy import SMTP
 
+from addin_sim.raw_mail import parse
+
 DIAGNOSTIC = "Diagnostic information for administrators:"
 
 
-def non_delivery_report(host: str, sender: str, refusals: Mapping[str, str], subject: str, moment: float) -> bytes:
-    """The mail to `sender`: `refusals` maps each recipient to the reply; `moment` in seconds since 1970 UTC."""
+def non_delivery_report(host: str, sender: str, refusals: Mapping[str, str], refused: bytes, moment: float) -> bytes:
+    """The mail to `sender`: `refusals` maps each recipient to the reply; `moment` in seconds since 1970 UTC.
+
+    The refused mail is named in In-Reply-To and References, as Exchange does; nothing of it is returned.
+    """
+    header = parse(refused)
+    subject, message_id = header.value("Subject"), header.value("Message-ID")
     report = MIMEMultipart("report", policy=SMTP)
     report.set_param("report-type", "delivery-status")
     report["From"] = f"Microsoft Outlook <postmaster@{host}>"
@@ -25,6 +32,8 @@ def non_delivery_report(host: str, sender: str, refusals: Mapping[str, str], sub
     report["Date"] = email.utils.format_datetime(datetime.fromtimestamp(moment, UTC))
     report["Message-ID"] = email.utils.make_msgid(domain=host)
     report["Auto-Submitted"] = "auto-replied"
+    if message_id:
+        report["In-Reply-To"] = report["References"] = message_id
     report.attach(_for_people(host, refusals))
     report.attach(_for_programs(host, refusals))
     return report.as_bytes(policy=SMTP)

@@ -16,6 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 COMPANY = "acme.example"
 PARTNER = "partner.example"
+IME_ADDRESS = f"domain-confidentiality-authority@ime.{COMPANY}"
+"""Where IME 2.0 containers go: a domain without mailboxes, which Exchange sends to the gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,14 @@ def write_site(path: Path, people_folder: Path, exchange: str, partner: str) -> 
     """Write the gateway's SITE.toml: domains, where they are delivered (`HOST:PORT`), root and certificates."""
     lines = [
         "# Written by the demo: what an administrator tells the gateway about this small world.",
+        "[policy]",
+        'protect_subject = "ime2"',
+        "",
         "[[managed_domain]]",
         f'name = "{COMPANY}"',
         f'deliver_to = "smtp://{exchange}"',
+        f'ime_address = "{IME_ADDRESS}"',
+        'ime_key = "generate"',
         "",
         "[[partner_domain]]",
         f'name = "{PARTNER}"',

@@ -2,11 +2,15 @@
 
 import hashlib
 import hmac
+import os
 
 from ime_gateway.app.installation import Installation
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.lookup.dns import DnsExchangers
 from ime_gateway.mail.address import parse_path
+from ime_gateway.pipeline.container_in import ContainerReader
+from ime_gateway.pipeline.container_replies import ContainerReplies
+from ime_gateway.pipeline.container_signers import SignerBook
 from ime_gateway.pipeline.deliver import Deliverer
 from ime_gateway.pipeline.gather_facts import FactGatherer
 from ime_gateway.pipeline.planning import Planner
@@ -24,14 +28,16 @@ def trace_key(master_key: bytes) -> bytes:
     return hmac.digest(master_key, b"trace header", hashlib.sha256)
 
 
-def build_planner(installation: Installation) -> Planner:
+def build_planner(installation: Installation, randomness: Randomness = os.urandom) -> Planner:
     """What turns a submission into a plan; used by `receive` and by `explain` alike."""
-    settings = installation.settings
+    settings, store = installation.settings, installation.store
+    pseudo_recipient = parse_path(settings.ime.v1_address)
     return Planner(
         settings=settings,
-        pseudo_recipient=parse_path(settings.ime.v1_address),
-        facts=FactGatherer(installation.store.directory),
+        pseudo_recipient=pseudo_recipient,
+        facts=FactGatherer(store.directory, store.containers),
         trace_key=trace_key(installation.master_key),
+        containers=ContainerReader(store.containers, SignerBook(store.directory), pseudo_recipient, randomness),
     )
 
 
@@ -68,7 +74,7 @@ def build_receiver(
     """The gateway behind the SMTP door of one worker."""
     store, settings = installation.store, installation.settings
     return Receiver(
-        planner=build_planner(installation),
+        planner=build_planner(installation, randomness),
         protector=Protector(store.spool, randomness, settings.smtp.hostname, trace_key(installation.master_key)),
         directory=store.directory,
         queue=queue,
@@ -77,4 +83,7 @@ def build_receiver(
         randomness=randomness,
         owner=owner,
         handover=handover,
+        containers=ContainerReplies(
+            store.containers, queue, store.spool, settings.smtp.hostname, randomness, SystemClock()
+        ),
     )

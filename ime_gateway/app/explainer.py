@@ -4,6 +4,7 @@ It answers what a peer would hear and what each recipient would get, without sen
 """
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from ime_gateway.app.assemble import build_planner
 from ime_gateway.app.installation import Installation
@@ -11,11 +12,21 @@ from ime_gateway.base.errors import UnreadableMail, UserError
 from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.address import Address, parse_path
-from ime_gateway.pipeline.planning import refusal_of
+from ime_gateway.pipeline.container_verdicts import (
+    Answer,
+    AnsweredBefore,
+    ContainerVerdict,
+    Duplicate,
+    Question,
+    RefusedContainer,
+)
+from ime_gateway.pipeline.ime_addresses import ime_version, relay_facts
+from ime_gateway.pipeline.planning import Planned, refusal_of
 from ime_gateway.policy.explain import Explanation, explain, explain_refusal
 from ime_gateway.policy.facts import Direction
+from ime_gateway.policy.plan import Plan
 from ime_gateway.ports.directory import SiteView
-from ime_gateway.ports.reception import RelayFacts, SessionInfo, Submission, SubmittedRecipient
+from ime_gateway.ports.reception import SessionInfo, Submission, SubmittedRecipient
 from ime_gateway.settings.model import Listener
 from ime_gateway.smtp.relay_permission import may_connect, may_relay
 from ime_gateway.smtp.replies import reply_for
@@ -34,18 +45,18 @@ class Explainer:
         """What would happen now. Raises UserError for an address that is none, StoreUnavailable."""
         submission = _submission(data, listener, sender, recipients, peer, moment)
         view = await self._installation.store.directory.view()
-        pseudo = self._planner.pseudo_recipient
-        ime = "1.0" if any(entry.address.key == pseudo.key for entry in submission.recipients) else None
+        ime = ime_version(submission, view, self._planner.pseudo_recipient)
         direction = _direction(listener, submission, view)
         refused = self._at_the_door(submission, listener, view)
         if refused is None:
             planned = await self._planner.plan(submission, view)
-            if not isinstance(planned, Refused):
+            if isinstance(planned, Planned):
                 refusal = refusal_of(planned)
                 reply = reply_for(refusal) if refusal is not None else None
                 return explain(planned.prepared.direction, planned.prepared.ime, planned.plan, reply)
-            refused = planned
-        ime = ime if listener.role == "internal" else None
+            refused = planned if isinstance(planned, Refused) else _refusal_in(planned)
+        if refused is None:
+            return explain(direction, ime, Plan("deliver", ()), None)
         return explain_refusal(direction, ime, reply_for(refused), temporary=refused.temporary)
 
     def _at_the_door(self, submission: Submission, listener: Listener, view: SiteView) -> Refused | None:
@@ -58,13 +69,26 @@ class Explainer:
             return Refused(
                 Reason.TOO_LARGE, f"{len(submission.data)} bytes, at most {smtp.max_message_bytes} are taken"
             )
-        pseudo = self._planner.pseudo_recipient.key
-        facts = RelayFacts(is_managed=view.managed.__contains__, ime_addresses=frozenset({pseudo}))
+        facts = relay_facts(view, self._planner.pseudo_recipient)
         for entry in submission.recipients:
             refused = may_relay(listener.role, submission.sender, entry.address, facts, listener.relay_senders)
             if refused is not None:
                 return refused
         return None
+
+
+def _refusal_in(verdict: ContainerVerdict) -> Refused | None:
+    """What the peer would hear of a container that is no message to deliver; None: 250, and nothing is sent."""
+    match verdict:
+        case RefusedContainer():
+            return verdict.refusal
+        case Question():
+            detail = "the mailbox would be asked whether this signer is its own"
+            return Refused(Reason.IME_SIGNER_UNKNOWN, detail, temporary=True, address=str(verdict.person))
+        case Answer() | AnsweredBefore() | Duplicate():
+            return None
+        case _:
+            assert_never(verdict)
 
 
 def _submission(

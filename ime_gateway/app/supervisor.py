@@ -64,7 +64,10 @@ def serve(config: Path, workers: int | None = None) -> None:
     settings = load_installation(config).settings
     refuse_unfit(settings, time.time())
     with only_one(config), open_installation(config) as installation:
-        installation.require_current_schema()
+        before = installation.upgrade_schema()
+        if before.kind == "older":
+            configure_logs()
+            log.info("database upgraded", schema_before=before.found, schema_now=before.wanted)
         Supervisor(config, settings, workers or settings.smtp.workers).run()
 
 

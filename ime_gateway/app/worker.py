@@ -32,6 +32,7 @@ from ime_gateway.smtp.listener import Listener
 _DRAIN_SECONDS = 30.0
 _BEAT_SECONDS = 1.0
 _RECLAIM_PAUSE_SECONDS = 1.0
+_HOUSEKEEPING_SECONDS = 3600.0
 
 log = structlog.get_logger("worker")
 
@@ -103,12 +104,13 @@ class _Worker:
         log.info("worker ready", process_id=os.getpid())
         beating = asyncio.create_task(self._beat())
         delivering = asyncio.create_task(self._deliver(deliverer))
+        tidying = asyncio.create_task(self._keep_house())
         await stop.wait()
         self._board.set_state(self._index, WorkerState.DRAINING)
         self._places.retire()
         await asyncio.gather(*(listener.drain(_DRAIN_SECONDS) for listener in listeners))
         await deliverer.drain(_DRAIN_SECONDS)
-        for task in (delivering, beating):
+        for task in (delivering, tidying, beating):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
@@ -126,6 +128,17 @@ class _Worker:
                 log.error("store not available", cause=error.evidence or str(error))
                 await asyncio.sleep(_RECLAIM_PAUSE_SECONDS)
         await deliverer.run()
+
+    async def _keep_house(self) -> None:
+        """Forget what has had its time, now and every hour; one worker of a node is enough."""
+        while self._index == 0:
+            try:
+                moment = SystemClock().now()
+                for domain in await asyncio.to_thread(self._installation.store.tidy, moment):
+                    log.info("private key of an older IME certificate erased, its overlap is over", domain=domain)
+            except StoreUnavailable as error:
+                log.error("store not available", cause=error.evidence or str(error))
+            await asyncio.sleep(_HOUSEKEEPING_SECONDS)
 
     async def _beat(self) -> None:
         while True:

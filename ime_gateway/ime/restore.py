@@ -1,12 +1,14 @@
-"""IME 1.0: give a message back the recipients that the add-in hid from the mail server.
+"""Give a message back the recipients that the add-in hid from the mail server.
 
 The Outlook add-in moves To, Cc and Bcc into `X-SM-ORIGTO/CC/BCC` and addresses the pseudo
 recipient, so that Exchange routes the message here. Exchange may fold these headers and encode them
 as unstructured text (RFC 2047), so a list is read as RFC 5322 section 3.4 first and decoded only when
 that fails; two readings that name different people are refused, never guessed (design 6.5, fact 2).
+That is IME 1.0; the message inside an IME 2.0 container names its recipients itself, in To, Cc, Bcc or ORIG headers.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ime_gateway.base.errors import UnreadableMail
@@ -41,6 +43,8 @@ class Unrestorable:
     reason: Reason
     detail: str
     address: str = ""
+    only_ime: bool = False
+    """Nobody but IME addresses is named: mail to the gateway itself, at most the answer to a question."""
 
 
 def restore(headers: HeaderBlock, pseudo_recipient: Address) -> Restored | Unrestorable:
@@ -63,16 +67,64 @@ def restore(headers: HeaderBlock, pseudo_recipient: Address) -> Restored | Unres
         for item in items:
             if isinstance(item, Group):
                 return Unrestorable(Reason.RECIPIENT_IS_GROUP, f"X-SM-ORIG{kind.upper()} names a group", item.name)
-    to = _unique((*flatten(lists["to"]), *beside["to"]), pseudo_recipient)
-    cc = _unique((*flatten(lists["cc"]), *beside["cc"]), pseudo_recipient)
+    to = _unique((*flatten(lists["to"]), *beside["to"]), pseudo_recipient.key)
+    cc = _unique((*flatten(lists["cc"]), *beside["cc"]), pseudo_recipient.key)
     visible = _addresses((*to, *cc))
     seen = {address.key for address in visible}
     blind = tuple(
-        address for address in _addresses(_unique(flatten(lists["bcc"]), pseudo_recipient)) if address.key not in seen
+        address
+        for address in _addresses(_unique(flatten(lists["bcc"]), pseudo_recipient.key))
+        if address.key not in seen
     )
     if not visible and not blind:
         return Unrestorable(Reason.IME_NO_RECIPIENTS, "the X-SM-ORIG headers are empty")
     return Restored(_rebuild(headers, to, cc), visible, blind)
+
+
+def restore_inner(headers: HeaderBlock, is_ime: Callable[[Address], bool], most: int) -> Restored | Unrestorable:
+    """The recipients of a message from inside a container: To, Cc, Bcc and the ORIG headers together.
+
+    The result has no ORIG header and no Bcc; To and Cc keep their bytes unless ORIG headers add to them. is_ime: an
+    address of internal mail encryption, which as a recipient would wrap containers in containers. most: how many
+    recipients a container may have.
+    """
+    listed = sum(len(field.raw) for name in _ALL_LISTS for field in headers.all(name))
+    if listed > _READ_BYTES:
+        return Unrestorable(Reason.IME_MALFORMED, f"the lists of recipients are longer than {_READ_BYTES} bytes")
+    try:
+        orig = {kind: _read_list(headers, f"x-sm-orig{kind}") for kind in ("to", "cc", "bcc")}
+        own = {kind: _plain_list(headers, kind) for kind in ("to", "cc", "bcc")}
+    except UnreadableMail as error:
+        return Unrestorable(Reason.IME_MALFORMED, f"the message inside: {error}")
+    for kind, items in orig.items():
+        for item in items:
+            if isinstance(item, Group):
+                return Unrestorable(Reason.RECIPIENT_IS_GROUP, f"X-SM-ORIG{kind.upper()} names a group", item.name)
+    people = {kind: (*flatten(orig[kind]), *own[kind]) for kind in orig}
+    visible = _addresses((*people["to"], *people["cc"]))
+    seen = {address.key for address in visible}
+    blind = tuple(address for address in _addresses(people["bcc"]) if address.key not in seen)
+    ours = [address for address in (*visible, *blind) if is_ime(address)]
+    if ours:
+        alone = len(ours) == len(visible) + len(blind)
+        detail = "the message inside is addressed to an IME address"
+        return Unrestorable(Reason.IME_NESTED, detail, str(ours[0]), only_ime=alone)
+    if not visible and not blind:
+        return Unrestorable(Reason.IME_NO_RECIPIENTS, "the message inside the container names nobody")
+    if len(visible) + len(blind) > most:
+        return Unrestorable(Reason.IME_MALFORMED, f"the container has more than {most} recipients")
+    if not any(orig.values()):
+        return Restored(headers.without(ORIGINAL_HEADERS | BLIND_HEADERS), visible, blind)
+    return Restored(_rebuild(headers, _unique(people["to"]), _unique(people["cc"])), visible, blind)
+
+
+_ALL_LISTS = ("to", "cc", "bcc", "x-sm-origto", "x-sm-origcc", "x-sm-origbcc")
+
+
+def _plain_list(headers: HeaderBlock, name: str) -> tuple[Mailbox, ...]:
+    """To, Cc or Bcc as mail programs write them; a named group counts with its members."""
+    items = [item for field in headers.all(name) for item in parse_address_list(field.text)]
+    return flatten(tuple(items))
 
 
 def _rebuild(headers: HeaderBlock, to: tuple[Mailbox, ...], cc: tuple[Mailbox, ...]) -> HeaderBlock:
@@ -134,8 +186,9 @@ def _beside(headers: HeaderBlock, name: str, pseudo_recipient: Address) -> tuple
     return tuple(mailbox for mailbox in flatten(tuple(items)) if mailbox.address.key != pseudo_recipient.key)
 
 
-def _unique(mailboxes: tuple[Mailbox, ...], pseudo_recipient: Address) -> tuple[Mailbox, ...]:
-    seen = {pseudo_recipient.key}
+def _unique(mailboxes: tuple[Mailbox, ...], without: str = "") -> tuple[Mailbox, ...]:
+    """Each once, in their order; the address with the key `without` not at all."""
+    seen = {without}
     kept = []
     for mailbox in mailboxes:
         if mailbox.address.key not in seen:

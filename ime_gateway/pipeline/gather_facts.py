@@ -1,22 +1,26 @@
-"""Collect what the decision needs to know: domains, certificates and the verdict on each of them.
+"""Collect what the decision needs to know: domains, certificates, the verdict on each, and what their owners can read.
 
 Certificates come from the directory's cache; the verdict on one is kept until time or an
 administrator's change could turn it, so that the hot path judges nothing twice and a denied
-certificate is dead with the next generation (issue part 7).
+certificate is dead with the next generation (issue part 7). What signatures told of a person's programs (RFC 8551
+section 2.7.1.1) comes from `taught`.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from ime_gateway.certs.capabilities import NOTHING_SAID, read_capabilities
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.trust import Anchors
 from ime_gateway.keys.usable import Verdict, judge
 from ime_gateway.mail.address import Address
 from ime_gateway.pipeline.prepared import Prepared, PreparedRecipient
+from ime_gateway.pipeline.taught import Taught, Teachings
 from ime_gateway.policy.candidates import candidates
 from ime_gateway.policy.decide import demand
 from ime_gateway.policy.facts import Candidate, Facts, MessageFacts, PolicyFacts, RecipientFacts
+from ime_gateway.ports.containers import Learnt
 from ime_gateway.ports.directory import Directory, SiteView
 from ime_gateway.settings.site import PartnerDomain
 
@@ -26,8 +30,9 @@ _MAX_VERDICTS = 50_000
 class FactGatherer:
     """Turns prepared messages into facts; keeps verdicts for one generation of live data."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, teachings: Teachings) -> None:
         self._directory = directory
+        self._taught = Taught(teachings)
         self._generation = -1
         self._anchors = Anchors((), (), {})
         self._verdicts: dict[tuple[str, str], Verdict] = {}
@@ -41,6 +46,7 @@ class FactGatherer:
         bare = [_without_candidates(entry, view) for entry in prepared.recipients]
         wanted = [one.address.key for one in bare if demand(one, message, policy) != "plain"]
         personal = await self._directory.certificates(view, wanted) if wanted else {}
+        learnt = await self._taught.about([key for key in wanted if personal.get(key)], moment)
         known: dict[str, Certificate] = {}
         recipients = []
         for one in bare:
@@ -50,16 +56,24 @@ class FactGatherer:
             recipients.append(
                 replace(
                     one,
-                    personal=self._candidates(own, "personal", view, moment),
-                    domain=self._candidates(shared, "domain", view, moment),
+                    personal=self._personal(own, learnt.get(one.address.key), view, moment),
+                    domain=candidates(self._judged(shared, "domain", view, moment)),
                 )
             )
         return Facts(message, policy, tuple(recipients)), known
 
-    def _candidates(
-        self, certificates: Sequence[Certificate], kind: Literal["personal", "domain"], view: SiteView, moment: float
+    def _personal(
+        self, certificates: Sequence[Certificate], learnt: Learnt | None, view: SiteView, moment: float
     ) -> tuple[Candidate, ...]:
-        return candidates((certificate, self._judge(certificate, kind, view, moment)) for certificate in certificates)
+        judged = self._judged(certificates, "personal", view, moment)
+        # Nothing learnt adds a certificate: it only orders and describes those that the directory gives.
+        told = read_capabilities(learnt.capabilities) if learnt else NOTHING_SAID
+        return candidates(judged, told, learnt.preferred if learnt else "")
+
+    def _judged(
+        self, certificates: Sequence[Certificate], kind: Literal["personal", "domain"], view: SiteView, moment: float
+    ) -> list[tuple[Certificate, Verdict]]:
+        return [(certificate, self._judge(certificate, kind, view, moment)) for certificate in certificates]
 
     def _judge(
         self, certificate: Certificate, kind: Literal["personal", "domain"], view: SiteView, moment: float

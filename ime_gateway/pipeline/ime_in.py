@@ -32,7 +32,7 @@ def ime_recipients(
     restored = restore(message.headers, pseudo_recipient)
     if isinstance(restored, Unrestorable):
         return Refused(restored.reason, restored.detail, address=restored.address)
-    recipients = _recipients(submission, restored, pseudo_recipient)
+    recipients = restored_recipients(submission, restored, pseudo_recipient)
     return message.with_headers(restored.headers), (*recipients, PreparedRecipient(sender, "sent", True, "NEVER"))
 
 
@@ -48,8 +48,10 @@ def _unfit_content(message: Message) -> Refused | None:
     return None
 
 
-def _recipients(submission: Submission, restored: Restored, pseudo_recipient: Address) -> tuple[PreparedRecipient, ...]:
-    """NOTIFY of the pseudo recipient holds for each restored one (design 6.5, fact 2)."""
+def restored_recipients(
+    submission: Submission, restored: Restored, pseudo_recipient: Address
+) -> tuple[PreparedRecipient, ...]:
+    """NOTIFY of the IME address holds for each restored recipient (design 6.5, fact 2)."""
     by_key = {entry.address.key: entry for entry in submission.recipients}
     pseudo = by_key.pop(pseudo_recipient.key)
     prepared: dict[str, PreparedRecipient] = {}

@@ -5,19 +5,23 @@ only we set (P5). Mail to the IME address becomes IME mail; in all other mail th
 mean nothing and are removed.
 """
 
+from typing import Literal
+
 from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.address import Address, flatten, parse_address_list
+from ime_gateway.mail.header_protection import is_protected
 from ime_gateway.mail.headers import HeaderBlock
 from ime_gateway.mail.markers import BLIND_HEADERS, strip_controls, strip_nested_markers, strip_status
 from ime_gateway.mail.message import Message
 from ime_gateway.mail.recognise import is_calendar
 from ime_gateway.pipeline.admission import Admitted
+from ime_gateway.pipeline.ime_addresses import misaddressed
 from ime_gateway.pipeline.ime_in import ime_recipients
 from ime_gateway.pipeline.prepared import Prepared, PreparedRecipient
 from ime_gateway.policy.facts import Direction
-from ime_gateway.policy.triggers import Wishes, read_wishes
+from ime_gateway.policy.triggers import Wishes, hides_subject, read_wishes
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.reception import Submission
 
@@ -26,9 +30,9 @@ def prepare_outgoing(
     submission: Submission, admitted: Admitted, view: SiteView, pseudo_recipient: Address
 ) -> Prepared | Refused:
     """Everything about a message from inside that can be known without asking anybody."""
-    misaddressed = _misaddressed(submission, view, pseudo_recipient)
-    if misaddressed is not None:
-        return misaddressed
+    missed = misaddressed(submission, view, pseudo_recipient)
+    if missed is not None:
+        return missed
     trusted = strip_status(admitted.message.headers)
     wishes = read_wishes(trusted, view.policy.subject_keywords)
     message = admitted.message.with_headers(wishes.headers)
@@ -40,47 +44,37 @@ def prepare_outgoing(
         message, recipients = restored
     else:
         recipients = addressed_recipients(submission, message.headers)
-    message = message.with_headers(strip_controls(message.headers).without(BLIND_HEADERS))
-    try:
-        message = strip_nested_markers(message)
-    except UnreadableMail as error:
-        return Refused(Reason.MALFORMED, str(error))
-    return _prepared(submission, message, recipients, wishes, view, ime=ime)
+    return prepare_original(submission, message, recipients, wishes, view, "1.0" if ime else None)
 
 
-def _misaddressed(submission: Submission, view: SiteView, pseudo_recipient: Address) -> Refused | None:
-    """Mail that was meant to be encrypted internally but misses the address must not pass as ordinary mail (P1)."""
-    for entry in submission.recipients:
-        address = entry.address
-        if address.domain == pseudo_recipient.domain and address.key != pseudo_recipient.key:
-            detail = f"internal encryption listens at {pseudo_recipient} only"
-            return Refused(Reason.IME_MALFORMED, detail, address=str(address))
-        if address.domain.startswith("ime.") and address.domain.removeprefix("ime.") in view.managed:
-            detail = "internal encryption with containers (IME 2.0) is not available in this version"
-            return Refused(Reason.METHOD_NOT_AVAILABLE, detail, address=str(address))
-    return None
-
-
-def _prepared(
+def prepare_original(
     submission: Submission,
     message: Message,
     recipients: tuple[PreparedRecipient, ...],
     wishes: Wishes,
     view: SiteView,
-    *,
-    ime: bool,
-) -> Prepared:
+    ime: Literal["1.0", "2.0"] | None,
+) -> Prepared | Refused:
+    """An insider's message as it will go on, to recipients who are known by now: nothing in it steers or tells of
+    blind recipients any more, at no nesting."""
+    message = message.with_headers(strip_controls(message.headers).without(BLIND_HEADERS))
+    try:
+        message = strip_nested_markers(message)
+    except UnreadableMail as error:
+        return Refused(Reason.MALFORMED, str(error))
+    wanted_hidden = wishes.hidden_subject or is_protected(message.headers)
     return Prepared(
         message=message,
         sender=submission.sender,
         recipients=recipients,
         direction=_direction(recipients, view),
         origin="internal",
-        ime="1.0" if ime else None,
+        ime=ime,
         wants_encryption=wishes.encrypt,
         wants_plain=wishes.plain,
-        calendar=not ime and is_calendar(message),
+        calendar=ime is None and is_calendar(message),
         unavailable=wishes.unavailable,
+        hide_subject=hides_subject(view.policy.protect_subject, wanted_hidden, ime),
     )
 
 

@@ -7,6 +7,8 @@ knows more or less than the queue does (P4).
 from collections.abc import Callable
 
 from ime_gateway.base.outcome import Refused
+from ime_gateway.mail.header_protection import hidden_outer
+from ime_gateway.mail.headers import HeaderBlock
 from ime_gateway.mail.message import Message
 from ime_gateway.mail.secure_parts import split_for_encryption
 from ime_gateway.pipeline.planning import Planned
@@ -63,8 +65,16 @@ def build_parcel(
 
 def return_headers(prepared: Prepared) -> bytes:
     """The header block for a DSN: outer headers only, and never Bcc (RFC 3464, RFC 5321 section 7.2)."""
+    if prepared.carrier is not None:
+        # The report passes the mail server: it says no more of a container's original than the carrier did.
+        return HeaderBlock(field for field in prepared.carrier.fields if field.key in _NEUTRAL).to_bytes()
     outer, _ = split_for_encryption(prepared.message.headers)
+    if prepared.hide_subject:
+        outer = hidden_outer(outer)
     return outer.without({"bcc"}).to_bytes()
+
+
+_NEUTRAL = frozenset(("from", "sender", "to", "date", "subject", "message-id"))
 
 
 def message_id_header(message: Message) -> str:

@@ -12,8 +12,11 @@ from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.mail.address import Address
-from ime_gateway.pipeline.admission import admit
+from ime_gateway.pipeline.admission import Admitted, admit
+from ime_gateway.pipeline.container_in import ContainerReader
+from ime_gateway.pipeline.container_verdicts import ContainerVerdict
 from ime_gateway.pipeline.gather_facts import FactGatherer
+from ime_gateway.pipeline.ime_addresses import container_recipients
 from ime_gateway.pipeline.incoming import prepare_incoming
 from ime_gateway.pipeline.outgoing import prepare_outgoing
 from ime_gateway.pipeline.prepared import Prepared
@@ -45,20 +48,18 @@ class Planner:
     """The IME 1.0 address."""
     facts: FactGatherer
     trace_key: bytes
+    containers: ContainerReader
 
-    async def plan(self, submission: Submission, view: SiteView) -> Planned | Refused:
-        """Read, prepare, gather and decide; `Refused` when it does not come as far as a plan.
+    async def plan(self, submission: Submission, view: SiteView) -> Planned | Refused | ContainerVerdict:
+        """Read, prepare, gather and decide; something else than `Planned` when it does not come as far as a plan.
 
         Raises StoreUnavailable when live data cannot be read.
         """
         listener = self.settings.listener_named(submission.session.listener)
         if listener is None:
             return Refused(Reason.RELAY_DENIED, "unknown listener")
-        if len(submission.data) < _THREAD_BYTES:
-            prepared = self._prepare(submission, listener, view)
-        else:
-            prepared = await asyncio.to_thread(self._prepare, submission, listener, view)
-        if isinstance(prepared, Refused):
+        prepared = await self._prepared(submission, listener, view)
+        if not isinstance(prepared, Prepared):
             return prepared
         try:
             async with asyncio.timeout(self.settings.smtp.decide_seconds):
@@ -67,15 +68,30 @@ class Planner:
             return Refused(Reason.LOOKUP_TIMEOUT, "certificates could not be looked up in time", temporary=True)
         return Planned(prepared, decide(facts), known)
 
-    def _prepare(self, submission: Submission, listener: Listener, view: SiteView) -> Prepared | Refused:
-        """All that needs the message and live data only; pure, so that a thread may do it."""
-        admitted = admit(
+    async def _prepared(
+        self, submission: Submission, listener: Listener, view: SiteView
+    ) -> Prepared | Refused | ContainerVerdict:
+        if container_recipients(submission, view):
+            admitted = self._admit(submission, listener)
+            if isinstance(admitted, Refused):
+                return admitted
+            return await self.containers.read(submission, admitted.message, admitted.author, view)
+        if len(submission.data) < _THREAD_BYTES:
+            return self._prepare(submission, listener, view)
+        return await asyncio.to_thread(self._prepare, submission, listener, view)
+
+    def _admit(self, submission: Submission, listener: Listener) -> Admitted | Refused:
+        return admit(
             submission.data,
             listener,
             self.settings.smtp.hostname,
             self.trace_key,
             null_sender=submission.sender is None and submission.session.role == "internal",
         )
+
+    def _prepare(self, submission: Submission, listener: Listener, view: SiteView) -> Prepared | Refused:
+        """All that needs the message and live data only; pure, so that a thread may do it."""
+        admitted = self._admit(submission, listener)
         if isinstance(admitted, Refused):
             return admitted
         if submission.session.role == "internal":

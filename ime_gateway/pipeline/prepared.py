@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ime_gateway.mail.address import Address
+from ime_gateway.mail.headers import HeaderBlock
 from ime_gateway.mail.message import Message
 from ime_gateway.policy.facts import Copy, Direction
+from ime_gateway.ports.containers import ContainerRecord
 from ime_gateway.ports.queue import Origin
 
 
@@ -39,3 +41,9 @@ class Prepared:
     wants_plain: bool = False
     calendar: bool = False
     unavailable: str = ""
+    hide_subject: bool = False
+    """Wherever the message is encrypted its subject stands inside only (RFC 9788)."""
+    carrier: HeaderBlock | None = None
+    """IME 2.0: the header that the mail server has seen anyway, for reports that pass it."""
+    container: ContainerRecord | None = None
+    """IME 2.0: what is committed together with the message."""

@@ -7,14 +7,15 @@ never written: the spool takes ciphertext only (P2).
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ime_gateway.base.ids import RANDOM_BYTES, new_id
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.mail.base64_lines import encoded_size
+from ime_gateway.mail.header_protection import hide_subject, without_protection
 from ime_gateway.mail.headers import Field, HeaderBlock
-from ime_gateway.mail.secure_parts import outer_smime_fields, split_for_encryption
+from ime_gateway.mail.secure_parts import SecuredEntity, outer_smime_fields, secured_entity
 from ime_gateway.pipeline.outer_headers import copy_headers, status_fields, without_broken_signatures
 from ime_gateway.pipeline.prepared import Prepared
 from ime_gateway.policy.plan import Cipher, Plan, RecipientPlan
@@ -96,26 +97,35 @@ class _Job:
         """Fill `protected`, one cipher at a time, then the mail that passes as it came."""
         groups = _groups(self.plan)
         ciphers = dict.fromkeys(group[0].cipher for group in groups.values() if group[0].cipher is not None)
-        for cipher in ciphers:
-            members = {number: group for number, group in groups.items() if group[0].cipher == cipher}
-            self._encrypt(cipher, members, protected)
+        if ciphers:
+            secured = self._secured()
+            for cipher in ciphers:
+                members = {number: group for number, group in groups.items() if group[0].cipher == cipher}
+                self._encrypt(cipher, secured, members, protected)
         for number, group in groups.items():
             if group[0].protection == "none":
                 self._pass(number, group, protected)
 
-    def _encrypt(self, cipher: Cipher, groups: Mapping[int, list[RecipientPlan]], protected: Protected) -> None:
-        outer, inner = split_for_encryption(self.prepared.message.headers)
-        outer = without_broken_signatures(outer, self.view.managed)
-        entity_head = inner.to_bytes() + b"\r\n"
-        body = self.prepared.message.body
-        size = ciphertext_size(cipher, len(entity_head) + len(body))
+    def _secured(self) -> SecuredEntity:
+        """What is encrypted, the same for every cipher; the spool never sees more of a hidden subject."""
+        message = self.prepared.message
+        if self.prepared.hide_subject:
+            return hide_subject(message)
+        return secured_entity(message.with_headers(without_protection(message.headers)))
+
+    def _encrypt(
+        self, cipher: Cipher, secured: SecuredEntity, groups: Mapping[int, list[RecipientPlan]], protected: Protected
+    ) -> None:
+        outer = without_broken_signatures(secured.outer, self.view.managed)
+        entity = _entity(secured.inner.to_bytes() + b"\r\n", secured.body)
+        size = ciphertext_size(cipher, sum(map(len, entity)))
         key = ContentKey.generate(cipher, self.tools.randomness)
         encryptor = ContentEncryptor(key)
-        sealed = self.tools.spool.write(encryptor.chunks(_entity(entity_head, body)), size)
+        sealed = self.tools.spool.write(encryptor.chunks(entity), size)
         protected.bodies.append(sealed)
         for number, group in groups.items():
             readers = [self.known[thumbprint] for plan in group for thumbprint in plan.keys]
-            wrapped = frame(_unique(readers), key, size, encryptor.tag)
+            wrapped = frame(_unique(readers), key, size, encryptor.tag, oaep=_oaep(group))
             smime = HeaderBlock((*self._outer(outer, group).fields, *outer_smime_fields(cipher)))
             head = smime.to_bytes() + b"\r\n"
             total = len(wrapped.prefix) + size + len(wrapped.suffix)
@@ -167,15 +177,21 @@ def _groups(plan: Plan) -> dict[int, list[RecipientPlan]]:
     return groups
 
 
-def _entity(head: bytes, body: memoryview) -> Iterable[bytes | memoryview]:
+def _entity(head: bytes, body: Sequence[memoryview]) -> Sequence[bytes | memoryview]:
     """The MIME entity that is encrypted: small ones in one piece, large bodies without a copy."""
-    if len(body) < _THREAD_BYTES:
-        return (head + bytes(body),)
-    return (head, body)
+    if sum(map(len, body)) < _THREAD_BYTES:
+        return (b"".join((head, *body)),)
+    return (head, *body)
 
 
 def _unique(certificates: Sequence[Certificate]) -> list[Certificate]:
     return list({certificate.thumbprint: certificate for certificate in certificates}.values())
+
+
+def _oaep(group: Sequence[RecipientPlan]) -> frozenset[str]:
+    """Certificates whose every owner in this envelope reads OAEP: a shared one has one RecipientInfo for all."""
+    without = {key for plan in group if not plan.oaep for key in plan.keys}
+    return frozenset(key for plan in group if plan.oaep for key in plan.keys if key not in without)
 
 
 def _has_eight_bit(body: memoryview) -> bool:

@@ -13,13 +13,15 @@ from typing import Protocol
 
 import structlog
 
-from ime_gateway.base.errors import StoreUnavailable, UnreadableMail
+from ime_gateway.base.errors import AlreadySeen, StoreUnavailable, UnreadableMail
 from ime_gateway.base.ids import RANDOM_BYTES, new_id
 from ime_gateway.base.outcome import Accepted, Outcome, Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.address import Address
 from ime_gateway.mail.delivery_report import ReportedMessage, ReportedRecipient
 from ime_gateway.mail.message import parse_message
+from ime_gateway.pipeline.container_replies import ContainerReplies
+from ime_gateway.pipeline.ime_addresses import relay_facts
 from ime_gateway.pipeline.left_out import left_out_events, left_out_recipients
 from ime_gateway.pipeline.next_hop_size import oversize
 from ime_gateway.pipeline.outer_headers import transit_fields
@@ -66,13 +68,12 @@ class Receiver:
     """Name of this worker, under which it leases what it has just accepted."""
     handover: Handover
     """Takes freshly accepted rows for delivery at once."""
+    containers: ContainerReplies
 
     async def may_mail(self, session: SessionInfo, sender: Address | None) -> RelayFacts | Refused:
         """Live data as of now: a change by an administrator holds from the next MAIL on."""
         view = await self.directory.view()
-        return RelayFacts(
-            is_managed=view.managed.__contains__, ime_addresses=frozenset({self.planner.pseudo_recipient.key})
-        )
+        return relay_facts(view, self.planner.pseudo_recipient)
 
     async def turned_away(
         self, session: SessionInfo, sender: Address | None, recipient: Address | None, refused: Refused
@@ -110,6 +111,8 @@ class Receiver:
         planned = await self.planner.plan(submission, view)
         if isinstance(planned, Refused):
             return await self._refuse(submission, planned, message_id, None)
+        if not isinstance(planned, Planned):
+            return await self.containers.carry_out(planned, submission, message_id)
         refusal = refusal_of(planned)
         if refusal is not None:
             return await self._refuse(submission, refusal, message_id, planned)
@@ -124,7 +127,12 @@ class Receiver:
         if too_large is not None:
             self.protector.discard(protected)
             return await self._refuse(submission, too_large, message_id, planned)
-        await self._enqueue(submission, planned, protected, message_id)
+        container = planned.prepared.container
+        try:
+            await self._enqueue(submission, planned, protected, message_id)
+        except AlreadySeen:
+            assert container is not None
+            return await self.containers.seen_meanwhile(container, submission, message_id)
         return Accepted(message_id)
 
     async def _enqueue(self, submission: Submission, planned: Planned, protected: Protected, message_id: str) -> None:
@@ -137,7 +145,7 @@ class Receiver:
             if told:
                 reports.append(await self._report(told, submission, parcel))
             events += left_out_events(planned, parcel, {each.address for each in told})
-            leased = await self.queue.enqueue(parcel, events, owner, reports)
+            leased = await self.queue.enqueue(parcel, events, owner, reports, planned.prepared.container)
         except BaseException:
             self.protector.discard(protected)
             for report in reports:

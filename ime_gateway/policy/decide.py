@@ -97,6 +97,7 @@ def _protected(blank: RecipientPlan, choice: Choice, *, overruled: bool) -> Reci
         reason=Reason.PLAIN_OVERRULED if overruled else choice.reason,
         detail=choice.detail,
         keys=(choice.candidate.thumbprint,),
+        oaep=choice.candidate.reads_oaep,
         not_taken=choice.not_taken,
     )
 
@@ -113,10 +114,11 @@ def _group(plans: list[RecipientPlan], facts: Facts) -> tuple[RecipientPlan, ...
         key = (kind, f"{plan.copy} {plan.address.key}" if alone else "")
         number = numbers.setdefault(key, len(numbers) + 1)
         numbered.append(replace(plan, group=number))
-    return tuple(replace(plan, cipher=_cipher(plan, numbered, facts)) for plan in numbered)
+    gcm_groups = _gcm_groups(numbered, facts)
+    return tuple(replace(plan, cipher=_cipher(plan, gcm_groups, facts)) for plan in numbered)
 
 
-def _cipher(plan: RecipientPlan, plans: list[RecipientPlan], facts: Facts) -> Cipher | None:
+def _cipher(plan: RecipientPlan, gcm_groups: set[int], facts: Facts) -> Cipher | None:
     """AES-256-CBC unless every reader of the envelope is known to read GCM: Outlook's classic
     versions cannot (RFC 8551 section 2.7 leaves the choice to known capabilities)."""
     if not plan.keys:
@@ -124,10 +126,14 @@ def _cipher(plan: RecipientPlan, plans: list[RecipientPlan], facts: Facts) -> Ci
     choice = facts.policy.content_cipher
     if choice != "auto":
         return choice
-    keys = {key for other in plans if other.group == plan.group for key in other.keys}
-    readers = {
-        candidate.thumbprint: candidate.reads_gcm
-        for recipient in facts.recipients
-        for candidate in (*recipient.personal, *recipient.domain)
-    }
-    return "aes-256-gcm" if all(readers[key] for key in keys) else "aes-256-cbc"
+    return "aes-256-gcm" if plan.group in gcm_groups else "aes-256-cbc"
+
+
+def _gcm_groups(plans: list[RecipientPlan], facts: Facts) -> set[int]:
+    """The envelopes in which each reader reads GCM. One certificate may be that of several people (a shared
+    mailbox), of whom each has programs of their own: so people are asked, not certificates."""
+    everybody: dict[int, bool] = {}
+    for plan, recipient in zip(plans, facts.recipients, strict=True):
+        used = [one for one in (*recipient.personal, *recipient.domain) if one.thumbprint in plan.keys]
+        everybody[plan.group] = everybody.get(plan.group, True) and all(one.reads_gcm for one in used)
+    return {group for group, reads_all in everybody.items() if reads_all}

@@ -28,6 +28,8 @@ class Candidate:
     """The evidence, for people: subject, dates, which root."""
     reads_gcm: bool = False
     """The owner is known to read AuthEnvelopedData (RFC 8551 section 2.5.2)."""
+    reads_oaep: bool = False
+    """The owner is known to read RSAES-OAEP with SHA-256 (RFC 4055 section 4.1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ class RecipientPlan:
     keys: tuple[str, ...] = ()
     """Thumbprints of the certificates to encrypt to; empty for `none`."""
     cipher: Cipher | None = None
+    oaep: bool = False
+    """The content key goes to RSA keys with OAEP, because this recipient is known to read it; else PKCS#1 v1.5."""
     not_taken: tuple[NotTaken, ...] = ()
 
 

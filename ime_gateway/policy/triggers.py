@@ -7,6 +7,7 @@ nothing (P5). Control headers and keywords are taken out before the mail goes on
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from ime_gateway.mail.headers import HeaderBlock, decode_words, make_field, without_controls
 from ime_gateway.settings.site import SubjectKeywords
@@ -20,6 +21,8 @@ class Wishes:
     plain: bool
     sign: bool
     portal: bool
+    hidden_subject: bool
+    """The subject shall not be readable outside the encryption."""
     headers: HeaderBlock
 
     @property
@@ -62,10 +65,29 @@ def read_wishes(headers: HeaderBlock, keywords: SubjectKeywords) -> Wishes:
     cleaned = headers.without(_WISH_HEADERS)
     if edited:
         cleaned = cleaned.replace("Subject", make_field("Subject", without_controls(rest)))
-    return Wishes(**found, headers=cleaned)
+    return Wishes(**found, hidden_subject=_said(headers, "x-smsubjectencrypt"), headers=cleaned)
 
 
-_WISH_HEADERS = frozenset({"x-smenc", "x-smsign", "x-smplain", "x-smwebmail"})
+def hides_subject(
+    protect: Literal["never", "on-request", "ime2", "always"], requested: bool, ime: Literal["1.0", "2.0"] | None
+) -> bool:
+    """Whether `[policy] protect_subject` hides the subject of a message wherever that is encrypted.
+
+    Each word includes the ones before it: `ime2` is on request and for all IME 2.0 mail. `never` also overrules the
+    request, so that administrators can keep subjects searchable.
+    """
+    match protect:
+        case "never":
+            return False
+        case "on-request":
+            return requested
+        case "ime2":
+            return requested or ime == "2.0"
+        case "always":
+            return True
+
+
+_WISH_HEADERS = frozenset({"x-smenc", "x-smsign", "x-smplain", "x-smwebmail", "x-smsubjectencrypt"})
 
 
 _REPLY = re.compile(

@@ -31,7 +31,7 @@ class RecipientKind(Enum):
     """Who the recipient is."""
 
     IME = auto()
-    """The pseudo recipient of internal mail encryption."""
+    """An address of internal mail encryption: the pseudo recipient (1.0), or any at an IME domain (2.0)."""
     MANAGED = auto()
     FOREIGN = auto()
 
@@ -95,6 +95,6 @@ def _sender_kind(sender: Address | None, facts: RelayFacts, relay_senders: Colle
 
 
 def _recipient_kind(recipient: Address, facts: RelayFacts) -> RecipientKind:
-    if recipient.key in facts.ime_addresses:
+    if recipient.key in facts.ime_addresses or recipient.domain in facts.ime_domains:
         return RecipientKind.IME
     return RecipientKind.MANAGED if facts.is_managed(recipient.domain) else RecipientKind.FOREIGN

@@ -10,6 +10,7 @@ import pytest
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.settings.site import Policy
 from ime_gateway.smtp.replies import reply_for
+from tests.container_mail import container, ime_key, pin, setup, sign, signer_of
 from tests.core import GOOD, Core, Delivered, close, make_core, person
 from tests.openssl import decrypt, readers
 
@@ -35,8 +36,11 @@ def test_case(folder: Path, core: Core) -> None:
     assert (folder / "why.md").read_text(encoding="utf-8").strip()
     core.configure(lambda live: live.put_policy(Policy.model_validate(case.get("policy", {}))))
     send, expect = case["send"], case["expect"]
+    mail = (folder / "in.eml").read_bytes()
+    if "container" in case:
+        mail = _contained(core, mail, case["container"])
     outcome, copies = core.send(
-        (folder / "in.eml").read_bytes(),
+        mail,
         send["from"],
         send["to"],
         send.get("listener", "internal"),
@@ -54,6 +58,20 @@ def test_case(folder: Path, core: Core) -> None:
     for forbidden in expect.get("nowhere", []):
         for copy in copies:
             assert forbidden.lower() not in copy.head.lower(), f"{forbidden} in the copy for {copy.recipient}"
+
+
+def _contained(core: Core, mail: bytes, made: dict[str, Any]) -> bytes:
+    """`in.eml` as the original inside a container, built as `[container]` says by `openssl cms`."""
+    setup(core, made.pop("signers", "confirm"))
+    for pinned in made.pop("pins", []):
+        pin(core, **{"certificate": signer_of(pinned["address"]).certificate, **pinned})
+    signer = made.pop("signer", "")
+    if made.pop("only_signed", False):
+        head = f"From: {made['sender']}\nTo: {made['to']}\nSubject: Encrypted message\n".encode()
+        return head + sign(mail, signer_of(signer), detached=made.get("detached", False))
+    key = signer_of(signer) if signer else None
+    own = made.pop("also_to", "")
+    return container(mail, signer=key, own=ime_key(own) if own else None, **made).mail
 
 
 def _check_refusal(outcome: Any, copies: list[Delivered], expect: dict[str, Any]) -> None:

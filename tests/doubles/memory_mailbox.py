@@ -24,6 +24,8 @@ class Shared:
 
 
 class MemoryMailbox:
+    sent_name = "Sent"
+
     def __init__(self, shared: Shared | None = None, before_each: Callable[[str], None] = lambda _: None) -> None:
         self.shared = shared or Shared()
         self.before_each = before_each

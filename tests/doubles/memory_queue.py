@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ime_gateway.base.errors import StoreUnavailable
+from ime_gateway.ports.containers import ContainerRecord
 from ime_gateway.ports.queue import Envelope, Event, HeldEvidence, LeasedRow, Parcel, Row, SealedBody, Settlement, Spool
 
 LEASE_SECONDS = 120.0
@@ -61,6 +62,8 @@ class MemoryQueue:
     evidence: list[HeldEvidence] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     settlements: list[Settlement] = field(default_factory=list)
+    commit_container: Callable[[Parcel, ContainerRecord], None] = lambda *_: None
+    """Takes a container together with its parcel, or raises AlreadySeen; a double of Containers sets it."""
     failures: dict[str, int] = field(default_factory=dict)
     """How often a method fails from now on, by its name."""
     _counts: dict[str, int] = field(default_factory=dict)
@@ -71,8 +74,19 @@ class MemoryQueue:
             self.failures[method] -= 1
             raise StoreUnavailable("the store is away", method)
 
-    async def enqueue(self, parcel: Parcel, events: Sequence[Event], lease_owner: str | None) -> list[LeasedRow]:
+    async def enqueue(
+        self,
+        parcel: Parcel,
+        events: Sequence[Event],
+        lease_owner: str | None,
+        reports: Sequence[Parcel] = (),
+        container: ContainerRecord | None = None,
+    ) -> list[LeasedRow]:
         self._maybe_fail("enqueue")
+        if container is not None:
+            self.commit_container(parcel, container)
+        for report in reports:
+            await self.enqueue(report, (), None)
         self.parcels[parcel.id] = parcel
         self.events += events
         for row in parcel.rows:

@@ -102,6 +102,11 @@ class Dovecot:
         self._folder = Path(tempfile.mkdtemp(prefix="dovecot-", dir="/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def folder(self) -> Path:
+        """Everything that it writes: mailboxes, indexes, log."""
+        return self._folder
+
     def start(self) -> None:
         """Start and return when IMAP and LMTP answer."""
         owner = pwd.getpwnam(_MAIL_OWNER)

@@ -75,6 +75,7 @@ lmtp_destination_recipient_limit = 1
 
 _MASTER = """
 {port} inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -95,6 +96,10 @@ scache unix - - n - 1 scache
 tlsmgr unix - - n 1000? 1 tlsmgr
 postlog unix-dgram n - n - 1 postlogd
 """
+
+_FLUSH_SECONDS = 5.0
+"""A mail that is still locked by its last attempt ("skipped, still being delivered") is put off for minutes, on a slow
+machine only; a flush ends that."""
 
 
 class Postfix:
@@ -128,6 +133,11 @@ class Postfix:
     def configuration(self) -> Path:
         """The folder for `postfix -c`, `postqueue -c` and their like."""
         return self._folder / "config"
+
+    @property
+    def folder(self) -> Path:
+        """Everything that it writes: queue, log, data."""
+        return self._folder
 
     def start(self) -> None:
         """Start and return when SMTP answers."""
@@ -177,9 +187,13 @@ class Postfix:
     def wait_until_empty(self, seconds: float = 60.0) -> None:
         """Return when every mail is delivered or reported; fails with what is left and the log's end."""
         deadline = time.monotonic() + seconds
+        flush_at = time.monotonic() + _FLUSH_SECONDS
         while left := self.queue():
             if time.monotonic() > deadline:
                 raise AssertionError(f"postfix still holds {len(left)} mails: {left[:3]}\n{self.log()[-4000:]}")
+            if time.monotonic() > flush_at:
+                self.flush()
+                flush_at = time.monotonic() + _FLUSH_SECONDS
             time.sleep(0.1)
 
     def log(self) -> str:

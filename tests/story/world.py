@@ -17,6 +17,9 @@ from tests.servers.postfix import Postfix
 DOMAIN = "acme.example"
 NAMES = ("anna", "bob", "carol", "dora")
 PSEUDO = "ime@imepseudodomain.local"
+IME_ADDRESS = f"domain-confidentiality-authority@ime.{DOMAIN}"
+ARCHIVE = f"archive@{DOMAIN}"
+"""Gets a copy of all that passes Postfix, where a test asks for it."""
 
 
 @dataclass
@@ -66,7 +69,7 @@ def subject_of(mail: bytes) -> str:
 
 
 @contextmanager
-def open_world(folder: Path, *, workers: int = 2) -> Iterator[World]:
+def open_world(folder: Path, *, workers: int = 2, archive: bool = False) -> Iterator[World]:
     """All servers up, gateway healthy; everything is stopped by pid at the end."""
     root = make_ca("Story Root")
     people = {name: make_user(f"{name}@{DOMAIN}", root) for name in NAMES}
@@ -75,12 +78,13 @@ def open_world(folder: Path, *, workers: int = 2) -> Iterator[World]:
         (folder / f"{name}.pem").write_bytes(entity.pem)
     with ExitStack() as stack:
         gateway = Gateway(folder)
-        dovecot = stack.enter_context(Dovecot([f"{name}@{DOMAIN}" for name in NAMES]))
+        dovecot = stack.enter_context(Dovecot([*(f"{name}@{DOMAIN}" for name in NAMES), ARCHIVE]))
         postfix = stack.enter_context(
             Postfix(
                 local_domains=[DOMAIN],
                 lmtp_port=dovecot.lmtp_port,
-                routes={"imepseudodomain.local": gateway.port, "partner.example": gateway.port},
+                routes=dict.fromkeys(("imepseudodomain.local", f"ime.{DOMAIN}", "partner.example"), gateway.port),
+                extra=f"always_bcc = {ARCHIVE}" if archive else "",
             )
         )
         gateway.configure(next_hop=postfix.port, workers=workers)
@@ -93,6 +97,8 @@ def open_world(folder: Path, *, workers: int = 2) -> Iterator[World]:
 def _site(port: int) -> str:
     certificates = "".join(f'[[certificate]]\nfile = "{name}.pem"\n' for name in NAMES)
     return (
+        '[policy]\nprotect_subject = "ime2"\n'
         f'[[managed_domain]]\nname = "{DOMAIN}"\ndeliver_to = "smtp://127.0.0.1:{port}"\n'
+        f'ime_address = "{IME_ADDRESS}"\nime_key = "generate"\n'
         f'[[root]]\nfile = "root.pem"\n{certificates}'
     )

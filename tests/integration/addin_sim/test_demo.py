@@ -38,7 +38,7 @@ def test_everything_is_as_promised(environment: dict[str, str], tmp_path: Path) 
     done = subprocess.run(DEMO, capture_output=True, text=True, timeout=180, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    for words in ("[ 1/10]", "[10/10]", "no-certificate", "personal-certificate", "All as promised", "Try next"):
+    for words in ("[ 1/14]", "[14/14]", "no-certificate", "personal-certificate", "All as promised", "Try next"):
         assert words in done.stdout
     assert max(map(len, done.stdout.split("Try next")[0].splitlines()[1:])) <= 80
     assert processes_of(tmp_path) == []
@@ -94,12 +94,17 @@ def test_without_openssl_the_package_is_named(environment: dict[str, str], tmp_p
         ("stage.gateway.command = lambda *_: 'nothing'", "printed no one-time password"),
         ("proof.decrypt = lambda mail, key: demo.SECRET", "opens for"),
         ("demo.SECRET = b'Board meeting'", "stands in clear"),
+        ("ime2_steps.SUBJECT = b'Encrypted message'", "the subject stands in clear"),
+        (
+            "ime2_steps._addin = lambda *_: {'not_after': '2036-11-22', 'challenges_answered': 0}",
+            "did not answer the question",
+        ),
     ],
 )
 def test_a_deviation_ends_the_demo(environment: dict[str, str], tmp_path: Path, broken: str, sentence: str) -> None:
     """Break one thing that the demo relies on: it says so, ends with 1 and leaves nothing running."""
     program = (
-        "import sys\nfrom addin_sim.world import demo, proof\n"
+        "import sys\nfrom addin_sim.world import demo, ime2_steps, proof\n"
         "first = demo.STEPS[0]\n"
         f"def breaking(stage):\n    {broken}\n    first[1](stage)\n"
         "demo.STEPS = ((first[0], breaking), *demo.STEPS[1:])\nsys.exit(demo.main([]))\n"

@@ -6,6 +6,7 @@ import json
 import smtplib
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -136,6 +137,36 @@ def test_a_temporary_refusal_leaves_the_mail_with_the_sender(
     assert world.mailboxes.of(ALICE.address) == []
 
 
+def test_a_world_that_retries_takes_the_mail_and_hands_it_on_later(
+    tmp_path: Path, stranger: tuple[Stranger, int]
+) -> None:
+    handler, port = stranger
+    handler.reply = "451 4.7.1 confirm first"
+    server = MailServer(tmp_path / "world", ["acme.example"], retry_seconds=0.05)
+    server.start()
+    try:
+        server.route_to("127.0.0.1", port)
+        for number in (1, 2):
+            with smtplib.SMTP("127.0.0.1", server.port) as client:
+                client.sendmail(ALICE.address, ["x@ime.acme.example"], f"Subject: {number}\r\n\r\nhello\r\n".encode())
+        eventually(lambda: len(handler.envelopes) >= 6, "both mails are tried again and again")
+        assert server.mailboxes.of(ALICE.address) == []
+        handler.reply = "554 5.7.1 no"
+        eventually(lambda: len(server.mailboxes.of(ALICE.address)) == 2, "both are reported in the end")
+        tried = len(handler.envelopes)
+        eventually(lambda: len(server.journal.entries()) >= tried + 2, "the journal is complete")
+    finally:
+        server.stop()
+    assert len(handler.envelopes) == tried, "what was reported is not tried again"
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
 def test_no_gateway_is_temporary(world: MailServer, settings: Path, mail: Path) -> None:
     world.route_to("127.0.0.1", 1)
     done = addin_sim("send", "--settings", settings, "--eml", mail)
@@ -195,8 +226,8 @@ def test_mail_keeps_its_bytes(world: MailServer) -> None:
     [
         ("ime@imepseudodomain.local", "2", 2, "means IME 1.0"),
         ("dca@ime.acme.example", "1", 2, "means IME 2.0"),
-        ("dca@ime.acme.example", "2", 1, "IME 2.0 comes with a later version."),
-        ("dca@ime.acme.example", "", 1, "IME 2.0 comes with a later version."),
+        ("dca@ime.acme.example", "2", 1, "IME 2.0 needs the certificate of the IME address"),
+        ("dca@ime.acme.example", "", 1, "IME 2.0 needs the certificate of the IME address"),
         ("ime@imepseudodomain.local", "3", 2, "--ime"),
     ],
 )

@@ -1,10 +1,11 @@
 """The settings file: strict, and every error names file, line and key."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from addin_sim.outlook_settings import SettingsError, load
+from addin_sim.outlook_settings import Account, OutlookSettings, SettingsError, Submission, load
 
 MINIMUM = """
 [account]
@@ -54,6 +55,9 @@ def test_the_internal_recipient_decides_the_version(tmp_path: Path, recipient: s
         (MINIMUM + "[mailbox]\nhost = 'x'\n", [":7:", "mailbox.user", "missing"]),
         (MINIMUM + "[mailbox]\nhost = 'x'\nuser='u'\ntls = 'maybe'\n", [":10:", "mailbox.tls", "starttls"]),
         (MINIMUM + "[colours]\n", [":7:", "colours", "not a known key"]),
+        (MINIMUM + "[container]\nsignature = 'loud'\n", [":8:", "container.signature", "opaque"]),
+        (MINIMUM + "[container]\noriginal = 'tnef'\n", [":8:", "container.original", "rfc822"]),
+        (MINIMUM + "[world_mailbox]\nfolder = 'w'\n[mailbox]\nhost = 'x'\nuser = 'u'\n", ["either"]),
         ("[account\n", ["line 1"]),
     ],
 )
@@ -79,11 +83,46 @@ def test_passwords_may_come_from_the_environment(tmp_path: Path, monkeypatch: py
     assert settings.submission.ca_file == tmp_path / "ca.pem"
 
 
+def test_file_names_are_relative_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "alice.toml"
+    path.write_text(MINIMUM)
+    assert load(path).profile == tmp_path / "alice.profile"
+    assert load(path).container.ime_certificate is None
+    path.write_text(
+        MINIMUM + "[container]\nime_certificate = 'ime.pem'\nprofile = 'p'\n[world_mailbox]\nfolder = 'world'\n"
+    )
+    settings = load(path)
+    assert settings.profile == tmp_path / "p"
+    assert settings.container.ime_certificate == tmp_path / "ime.pem"
+    assert settings.world_mailbox is not None and settings.world_mailbox.folder == tmp_path / "world"
+
+
+def test_settings_that_come_from_no_file_have_no_profile() -> None:
+    with pytest.raises(SettingsError, match="profile"):
+        _ = OutlookSettings(account=Account(address="a@b.example"), submission=Submission(host="h")).profile
+
+
 def test_the_annotated_sample_is_valid_and_names_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(SAMPLE)
     assert settings.registry.ime_version == 1
     text = SAMPLE.read_text()
-    for section in ("account", "submission", "registry", "mailbox"):
+    for section in ("account", "submission", "registry", "container", "mailbox"):
         model = getattr(settings, section)
         for name in type(model).model_fields:
             assert f"{name} =" in text, f"{section}.{name} is not in the sample"
+    assert "[world_mailbox]" in text and "folder =" in text
+
+
+def test_what_the_sample_only_mentions_is_valid_too(tmp_path: Path) -> None:
+    """The lines that are switched off: IME 2.0 with all of its keys."""
+    text = SAMPLE.read_text()
+    for line in ("ime_certificate = ", "profile = "):
+        text = text.replace(f"# {line}", line)
+    default, ime2 = re.findall(r"^(?:# )?InternalRecipient = .*$", text, re.MULTILINE)
+    text = text.replace(default, "", 1).replace(ime2, ime2.removeprefix("# "), 1)
+    path = tmp_path / "outlook-settings.toml"
+    path.write_text(text)
+    settings = load(path)
+    assert settings.registry.ime_version == 2
+    assert settings.profile == tmp_path / "alice.profile"
+    assert settings.container.ime_certificate == tmp_path / "contact/certificate.pem"

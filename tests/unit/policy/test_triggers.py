@@ -46,6 +46,14 @@ def test_words_are_taken_out_and_sensitivity_stays() -> None:
     )
 
 
+@pytest.mark.parametrize(("value", "hidden"), [("yes", True), (" YES ", True), ("no", False), ("", False)])
+def test_a_hidden_subject_is_asked_for_by_header_only(value: str, hidden: bool) -> None:
+    found = wishes("Subject: hide me", f"X-SMSubjectEncrypt: {value}")
+    assert found.hidden_subject is hidden
+    assert found.headers.to_bytes() == b"Subject: hide me\r\n"
+    assert not found.encrypt and not found.unavailable
+
+
 def test_untouched_subject_keeps_its_bytes() -> None:
     raw = b"Subject: =?iso-8859-1?Q?Z=FCrich?=\r\n and more\r\n"
     assert read_wishes(parse_fields(raw), SubjectKeywords()).headers.to_bytes() == raw

@@ -7,7 +7,9 @@ from ime_gateway.ports.reception import RelayFacts, Role
 from ime_gateway.smtp.relay_permission import certificate_refusal, may_connect, may_relay
 
 FACTS = RelayFacts(
-    lambda domain: domain in {"acme.example", "b.acme.example"}, frozenset({"ime@imepseudodomain.local"})
+    lambda domain: domain in {"acme.example", "b.acme.example"},
+    frozenset({"ime@imepseudodomain.local"}),
+    frozenset({"ime.acme.example"}),
 )
 IME, OURS, FOREIGN = "IME@imepseudodomain.local", "b@acme.example", "x@partner.example"
 LISTED = ("Scanner@third.example", "@crm.example")
@@ -40,6 +42,8 @@ def ask(role: Role, sender: str, recipient: str) -> str:
 )
 def test_the_table(role: Role, sender: str, to_ime: str, to_ours: str, to_foreign: str) -> None:
     assert [ask(role, sender, recipient) for recipient in (IME, OURS, FOREIGN)] == [to_ime, to_ours, to_foreign]
+    for local in ("domain-confidentiality-authority", "TopSecret"):  # IME 2.0: any local part at an IME domain
+        assert ask(role, sender, f"{local}@IME.acme.example") == to_ime
 
 
 def test_tricks_of_the_local_part_buy_nothing() -> None:

@@ -1,0 +1,53 @@
+"""The certificate of the IME address, as Outlook finds it in the address list: containers are encrypted to it.
+
+Encrypting to the wrong certificate would give the mail to somebody else, so whose it is and whether it is
+in time are looked at before each sending (RFC 8550 section 2.3).
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from addin_sim.outlook_settings import OutlookSettings, SettingsError
+from addin_sim.own_keys import mail_addresses
+
+
+def ime_certificate(outlook: OutlookSettings, moment: float) -> x509.Certificate:
+    """The configured one, fit to be used at `moment` (seconds since 1970 UTC); else `SettingsError`.
+
+    The local part of an IME address may be chosen freely, so the certificate must be of its domain only. A key
+    usage without keyEncipherment is no obstacle: real certificates of confidentiality authorities lack it.
+    """
+    file = outlook.container.ime_certificate
+    if file is None:
+        raise SettingsError(
+            "IME 2.0 needs the certificate of the IME address: export it with `ime-gateway ime export-contact` "
+            "and name the file as container.ime_certificate in the settings."
+        )
+    certificate = _read(file)
+    recipient = outlook.registry.InternalRecipient.lower()
+    domain = recipient.partition("@")[2]
+    owners = mail_addresses(certificate)
+    if not any(owner.partition("@")[2] == domain for owner in owners):
+        raise SettingsError(f"{file}: is a certificate of {', '.join(sorted(owners)) or 'nobody'}, not of {recipient}.")
+    now = datetime.fromtimestamp(moment, UTC)
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise SettingsError(f"{file}: the certificate of the IME address is out of time; export it anew.")
+    if not isinstance(certificate.public_key(), rsa.RSAPublicKey):
+        raise SettingsError(f"{file}: the certificate of the IME address must have an RSA key.")
+    return certificate
+
+
+def _read(file: Path) -> x509.Certificate:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
+    try:
+        if b"-----BEGIN CERTIFICATE-----" in data:
+            return x509.load_pem_x509_certificate(data)
+        return x509.load_der_x509_certificate(data)
+    except ValueError as error:
+        raise SettingsError(f"{file}: holds no certificate in PEM or DER.") from error

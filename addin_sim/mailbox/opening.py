@@ -1,0 +1,23 @@
+"""Opens the mailbox that the settings name, whichever protocol reaches it."""
+
+from addin_sim.mailbox.imap import ImapMailbox
+from addin_sim.mailbox.interface import MailboxBackend
+from addin_sim.mailbox.world_folder import WorldFolderMailbox
+from addin_sim.outlook_settings import OutlookSettings, SettingsError
+
+
+def open_mailbox(outlook: OutlookSettings) -> MailboxBackend | None:
+    """An open mailbox, or None when the settings name none. Raises `MailboxError`."""
+    if outlook.mailbox is not None:
+        return ImapMailbox(outlook.mailbox)
+    if outlook.world_mailbox is not None:
+        return WorldFolderMailbox(outlook.world_mailbox.folder, outlook.account.address)
+    return None
+
+
+def require_mailbox(outlook: OutlookSettings) -> MailboxBackend:
+    """The same for commands that are about the mailbox; `SettingsError` when there is none."""
+    mailbox = open_mailbox(outlook)
+    if mailbox is None:
+        raise SettingsError("The settings have no [mailbox]; there is nothing to look at.")
+    return mailbox

@@ -1,0 +1,120 @@
+"""The mailbox of somebody in the small mail world: one file for each mail in a folder, no protocol at all.
+
+It lets `addin-sim sync` and `watch` run in the demo without an IMAP server. The Inbox is the folder that
+the world's mail server delivers into; mails of Sent Items lie in a folder `sent` in it, with their flags beside
+them. A removed mail leaves an empty `.gone` file, so that its number never names another mail.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from addin_sim.mailbox.interface import Folder, Item, MailboxError, StoredMail
+from addin_sim.raw_mail import RawMail, parse
+
+_LOOK_SECONDS = 0.1
+
+
+class WorldFolderMailbox:
+    """`folder` holds the mailboxes of everybody; nothing is held open between two calls."""
+
+    sent_name = "sent"
+
+    def __init__(self, folder: Path, address: str) -> None:
+        inbox = folder / address.lower().replace("/", "_")
+        self._folders = {Folder.INBOX: inbox, Folder.SENT: inbox / self.sent_name}
+        with _failures():
+            for path in self._folders.values():
+                path.mkdir(parents=True, exist_ok=True)
+        self._looked_at = 0
+
+    def with_header(self, folder: Folder, name: str, value: str) -> list[Item]:
+        """See `MailboxBackend.with_header`."""
+        wanted = value.lower()
+        return [
+            item
+            for item in self._items(folder)
+            if any(wanted in field.value.lower() for field in item.header.all(name))
+        ]
+
+    def with_keyword(self, folder: Folder, keyword: str) -> list[Item]:
+        """See `MailboxBackend.with_keyword`."""
+        return [item for item in self._items(folder) if keyword in item.flags]
+
+    def read(self, folder: Folder, uid: int) -> StoredMail | None:
+        """See `MailboxBackend.read`."""
+        with _failures():
+            try:
+                return StoredMail(self._file(folder, uid).read_bytes(), "")
+            except FileNotFoundError:
+                return None
+
+    def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> int:
+        """See `MailboxBackend.append_to_sent`."""
+        with _failures():
+            uid = len(_numbers(self._folders[Folder.SENT])) + 1
+            while True:
+                try:  # the flags first: a mail without them would be nobody's
+                    with self._flags_file(uid).open("x") as file:
+                        file.write(" ".join(flags))
+                    break
+                except FileExistsError:  # another program was faster
+                    uid += 1
+            unfinished = self._file(Folder.SENT, uid).with_suffix(".part")
+            unfinished.write_bytes(data)
+            unfinished.replace(self._file(Folder.SENT, uid))
+            return uid
+
+    def delete(self, folder: Folder, uids: Sequence[int]) -> None:
+        """See `MailboxBackend.delete`."""
+        with _failures():
+            for uid in uids:
+                file = self._file(folder, uid)
+                if file.exists():
+                    file.with_suffix(".gone").touch()
+                    file.unlink(missing_ok=True)
+
+    def wait(self, seconds: float, stop: Callable[[], bool]) -> None:
+        """See `MailboxBackend.wait`."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not stop():
+            if len(_numbers(self._folders[Folder.INBOX])) != self._looked_at:
+                return
+            time.sleep(_LOOK_SECONDS)
+
+    def close(self) -> None:
+        """See `MailboxBackend.close`."""
+
+    def _items(self, folder: Folder) -> list[Item]:
+        with _failures():
+            numbers = _numbers(self._folders[folder])
+            if folder is Folder.INBOX:
+                self._looked_at = len(numbers)
+            items = []
+            for uid in numbers:
+                stored = self.read(folder, uid)
+                if stored is not None:
+                    flags = self._flags_file(uid).read_text().split() if folder is Folder.SENT else []
+                    items.append(Item(uid, RawMail(parse(stored.data).fields, b""), frozenset(flags)))
+            return items
+
+    def _file(self, folder: Folder, uid: int) -> Path:
+        return self._folders[folder] / f"{uid:04}.eml"
+
+    def _flags_file(self, uid: int) -> Path:
+        return self._folders[Folder.SENT] / f"{uid:04}.flags"
+
+
+def _numbers(folder: Path) -> list[int]:
+    """Every number that was ever given, also of mails that are gone."""
+    return sorted({int(file.stem) for file in folder.iterdir() if file.suffix in (".eml", ".gone")})
+
+
+@contextlib.contextmanager
+def _failures() -> Iterator[None]:
+    """Every failure as one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise MailboxError(f"The mailbox folder {error.filename} cannot be used: {error.strerror}") from error

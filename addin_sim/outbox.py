@@ -1,0 +1,146 @@
+"""What was written stays until its encrypted copy has come back: a refusal never destroys a mail.
+
+IME 2.0 saves nothing in Sent Items. Instead the carrier itself is kept, byte for byte as it was submitted:
+it is encrypted to the user's own key too, so it rests sealed, can be read by `addin-sim outbox show`, and
+can be submitted again. A second submission is the same container, which the gateway knows from its
+signature: nobody gets the mail twice.
+"""
+
+import json
+import os
+import uuid
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from addin_sim.ime2 import Carrier
+from addin_sim.own_keys import ProfileError
+from addin_sim.raw_mail import RawMail, make_field
+
+
+class State(StrEnum):
+    """How far a kept mail has come."""
+
+    WAITING = "waiting"
+    """No mail server has it: it is submitted again by the next pass."""
+    SENT = "sent"
+    """A mail server has it; its encrypted copy has not come back."""
+    REFUSED = "refused"
+    """It was refused for good; it stays until its author drops it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A kept mail, as far as one can know it without a key."""
+
+    id: str
+    recipient: str
+    message_id: str
+    """Of the mail inside: what its copy is recognised by."""
+    date: str
+    """Of the mail inside, as it stands in its header."""
+    carrier_id: str
+    """Message-ID of the carrier: what reports of mail servers are recognised by."""
+    state: State
+    reply: str = ""
+    """What was said last about it."""
+
+    @property
+    def header(self) -> RawMail:
+        """Message-ID and Date of the mail inside, to hold against a copy."""
+        return RawMail((make_field("Message-ID", self.message_id), make_field("Date", self.date)), b"")
+
+
+class Outbox:
+    """A folder with two files for each mail: `ID.eml` the carrier, `ID.json` what is known of it."""
+
+    def __init__(self, profile: Path) -> None:
+        self._folder = profile / "outbox"
+
+    def keep(self, mail: RawMail, carrier: Carrier) -> Kept:
+        """Keep it before it is submitted; durable on return. Raises `ProfileError`."""
+        kept = Kept(
+            uuid.uuid4().hex[:12],
+            carrier.recipient,
+            mail.value("Message-ID"),
+            mail.value("Date"),
+            carrier.message_id,
+            State.WAITING,
+        )
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(self._carrier_file(kept.id), carrier.data)
+            self._describe(kept)
+        except OSError as error:
+            raise ProfileError(f"The mail was not sent, because it cannot be kept: {error}") from error
+        return kept
+
+    def items(self) -> list[Kept]:
+        """Everything kept, the oldest first. A description without its mail (or the reverse) is no item."""
+        found: list[tuple[float, Kept]] = []
+        for file in self._folder.glob("*.json"):
+            try:
+                found.append((self._carrier_file(file.stem).stat().st_mtime, _described(file)))
+            except FileNotFoundError:  # another program drops it at this moment
+                continue
+        return [kept for _, kept in sorted(found, key=lambda entry: (entry[0], entry[1].id))]
+
+    def find(self, identifier: str) -> Kept:
+        """The item of that id; `ProfileError` when there is none."""
+        for kept in self.items():
+            if kept.id == identifier:
+                return kept
+        raise ProfileError(f"The outbox holds no mail {identifier!r}; see `addin-sim outbox list`.")
+
+    def carrier(self, kept: Kept) -> bytes | None:
+        """The bytes as they were submitted first; None when it is gone."""
+        try:
+            return self._carrier_file(kept.id).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def mark(self, kept: Kept, state: State, reply: str) -> Kept:
+        """Note how far it has come."""
+        marked = replace(kept, state=state, reply=reply)
+        if self._carrier_file(kept.id).exists():
+            self._describe(marked)
+        return marked
+
+    def drop(self, kept: Kept) -> None:
+        """Forget it; what is gone already is no error."""
+        self._description_file(kept.id).unlink(missing_ok=True)
+        self._carrier_file(kept.id).unlink(missing_ok=True)
+
+    def _describe(self, kept: Kept) -> None:
+        described = {name: getattr(kept, name) for name in Kept.__slots__}
+        _write(self._description_file(kept.id), json.dumps(described, ensure_ascii=False).encode())
+
+    def _carrier_file(self, identifier: str) -> Path:
+        return self._folder / f"{identifier}.eml"
+
+    def _description_file(self, identifier: str) -> Path:
+        return self._folder / f"{identifier}.json"
+
+
+def _described(file: Path) -> Kept:
+    try:
+        described = json.loads(file.read_bytes())
+        return Kept(**{**described, "state": State(described["state"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise ProfileError(f"{file}: is no description of a kept mail.") from error
+
+
+def _write(file: Path, data: bytes) -> None:
+    """All of it or nothing, readable by its owner only, on the disk when this returns."""
+    unfinished = file.with_name(f".{uuid.uuid4().hex}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as written:
+        written.write(data)
+        written.flush()
+        os.fsync(written.fileno())
+    unfinished.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,81 @@
+"""Sends one mail in the way that InternalRecipient stands for, and sees to it that nothing written is lost.
+
+IME 1.0: submitted, then saved in Sent Items with its marker, as Outlook does. IME 2.0: kept sealed in the
+outbox first, then submitted; nothing clear is saved anywhere.
+"""
+
+import time
+import uuid
+from dataclasses import dataclass
+
+from addin_sim.ime1 import MARKER, Outgoing, for_ime1
+from addin_sim.ime2 import for_ime2
+from addin_sim.ime_certificate import ime_certificate
+from addin_sim.mailbox.interface import MailboxBackend, MailboxError
+from addin_sim.mailbox.opening import open_mailbox
+from addin_sim.outbox import Outbox, State
+from addin_sim.outlook_settings import OutlookSettings
+from addin_sim.own_keys import own_keys
+from addin_sim.raw_mail import RawMail
+from addin_sim.submission import Accepted, Refused, submit
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How a sending ended."""
+
+    answer: Accepted | Refused
+    recipient: str
+    saved_in: str | None
+    """The folder with the marked original; None when nothing was saved."""
+    remark: str = ""
+    """What else the sender should know."""
+
+
+def send_mail(outlook: OutlookSettings, mail: RawMail) -> Sent:
+    """Send a composed mail. Raises `SettingsError`, `UnusableMailError`, `MailboxError`, `ProfileError`."""
+    return _send_ime1(outlook, mail) if outlook.registry.ime_version == 1 else _send_ime2(outlook, mail)
+
+
+def _send_ime1(outlook: OutlookSettings, mail: RawMail) -> Sent:
+    outgoing = for_ime1(mail, outlook.registry.InternalRecipient)
+    mailbox = open_mailbox(outlook)
+    try:
+        answer = submit(outlook.submission, outlook.account.address, [outgoing.recipient], outgoing.data)
+        if mailbox is None or isinstance(answer, Refused):
+            return Sent(answer, outgoing.recipient, None)
+        return _save(mailbox, outgoing, answer)
+    finally:
+        if mailbox:
+            mailbox.close()
+
+
+def _save(mailbox: MailboxBackend, outgoing: Outgoing, answer: Accepted) -> Sent:
+    """Outlook saves what it sent; the mail is on its way already, so a failure is only told."""
+    try:
+        mailbox.append_to_sent(outgoing.data, ("\\Seen", MARKER))
+    except MailboxError as error:
+        return Sent(answer, outgoing.recipient, None, f"The mail was sent, but not saved in Sent Items: {error}")
+    return Sent(answer, outgoing.recipient, mailbox.sent_name)
+
+
+def _send_ime2(outlook: OutlookSettings, mail: RawMail) -> Sent:
+    moment = time.time()
+    recipient = outlook.registry.InternalRecipient
+    certificate = ime_certificate(outlook, moment)
+    keys = own_keys(outlook.profile, outlook.account, moment)
+    carrier = for_ime2(mail, recipient, certificate, keys, outlook.container, uuid.uuid4().hex)
+    outbox = Outbox(outlook.profile)
+    kept = outbox.keep(mail, carrier)
+    answer = submit(outlook.submission, outlook.account.address, [recipient], carrier.data)
+    match answer:
+        case Accepted(reply=reply):
+            outbox.mark(kept, State.SENT, reply)
+            return Sent(answer, recipient, None)
+        case Refused(reply=reply, sentence=sentence, for_good=True):
+            outbox.mark(kept, State.REFUSED, reply or sentence)
+            remark = f"It is kept: `addin-sim outbox show {kept.id}` prints what you wrote."
+        case Refused(reply=reply, sentence=sentence):
+            outbox.mark(kept, State.WAITING, reply or sentence)
+            remark = f"It waits in the outbox as {kept.id}: `addin-sim sync` and `watch` submit it again."
+    return Sent(answer, recipient, None, remark)

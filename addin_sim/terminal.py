@@ -1,0 +1,80 @@
+"""How the commands speak: one JSON object, or sentences; a refusal is a sentence on stderr and status 1."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from addin_sim.sent_items import SyncReport
+
+SettingsFile = Annotated[
+    Path, typer.Option("--settings", help="outlook-settings.toml of the account.", exists=True, dir_okay=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
+DEFAULT_SETTINGS = Path("outlook-settings.toml")
+
+
+def print_json(value: object) -> None:
+    """One line."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def refuse(sentence: str) -> NoReturn:
+    """End with status 1."""
+    typer.echo(sentence, err=True)
+    sys.exit(1)
+
+
+class Screen:
+    """Says what `sync` and `watch` did, one line for each pass; `ime` is the version of the account."""
+
+    def __init__(self, *, as_json: bool, ime: int) -> None:
+        self._as_json = as_json
+        self._ime = ime
+
+    def passed(self, report: SyncReport) -> None:
+        """Print the pass."""
+        if self._as_json:
+            print_json(_as_object(report, self._ime))
+        else:
+            typer.echo(_as_sentence(report, self._ime))
+        for problem in report.problems:
+            typer.echo(problem, err=True)
+
+    def failed(self, sentence: str) -> None:
+        """Print the failure."""
+        typer.echo(f"{sentence} Trying again.", err=True)
+
+
+def _as_object(report: SyncReport, ime: int) -> dict[str, object]:
+    about_mailbox: dict[str, object] = {
+        "filed": report.filed,
+        "originals_removed": report.originals_removed,
+        "duplicates_removed": report.duplicates_removed,
+        "waiting": report.waiting,
+        "problems": report.problems,
+    }
+    if ime == 1:
+        return about_mailbox
+    return about_mailbox | {
+        "confirmed": report.confirmed,
+        "challenges_answered": report.challenges_answered,
+        "resubmitted": report.resubmitted,
+        "unsent": report.unsent,
+        "refused": report.refused,
+    }
+
+
+def _as_sentence(report: SyncReport, ime: int) -> str:
+    if ime == 1:
+        return (
+            f"{report.filed} encrypted copies filed, {report.originals_removed} clear originals removed, "
+            f"{report.duplicates_removed} duplicates removed, {report.waiting} copies wait for their original"
+        )
+    return (
+        f"{report.filed} encrypted copies filed, {len(report.confirmed)} mails leave the outbox, "
+        f"{report.challenges_answered} questions of the gateway answered, {report.resubmitted} mails submitted again, "
+        f"{report.unsent} still to be submitted, {report.refused} refused"
+    )

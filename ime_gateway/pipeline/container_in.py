@@ -1,0 +1,275 @@
+"""IME 2.0 mail on its way in: opened, believed or not, and turned into the message that its sender wrote.
+
+The steps have one order (threats, A, E, F): open with the keys of the addressed domain only (P8), verify the signature
+over all of it, ask whether it was here before, bind carrier, envelope, inner author and signer to one person, ask
+whether that signer may sign for them, and only then restore the recipients. Nothing is written here, so that `explain`
+walks the same way; what a verdict costs in the store is carried out by `container_replies`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar, assert_never
+
+from ime_gateway.base.errors import StoreUnavailable, UnreadableCertificate
+from ime_gateway.base.outcome import Refused
+from ime_gateway.base.reasons import Reason
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.ime.challenge import token_hash, tokens_in
+from ime_gateway.ime.container import ContainerFault, OpenedContainer, open_container
+from ime_gateway.ime.inner import InnerMessage, inner_message
+from ime_gateway.ime.replay import replay_key, too_early, too_old
+from ime_gateway.ime.restore import ORIGINAL_HEADERS
+from ime_gateway.ime.signers import Allowed, Denied, Unconfirmed, may_sign
+from ime_gateway.mail.address import Address
+from ime_gateway.mail.author import Author
+from ime_gateway.mail.message import Message
+from ime_gateway.pipeline.container_original import ForTheGateway, Original, read_original, same_people, to_prepared
+from ime_gateway.pipeline.container_signers import SignerBook
+from ime_gateway.pipeline.container_verdicts import (
+    Answer,
+    AnsweredBefore,
+    ContainerVerdict,
+    Duplicate,
+    Question,
+    RefusedContainer,
+)
+from ime_gateway.pipeline.ime_addresses import container_recipients, ime_domains, misaddressed
+from ime_gateway.pipeline.prepared import Prepared
+from ime_gateway.ports.containers import Containers, Pin, Seen
+from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.reception import Submission, SubmittedRecipient
+from ime_gateway.smime.owned_key import OwnedKey
+from ime_gateway.smime.structures import CmsLimits
+
+T = TypeVar("T")
+
+_THREAD_BYTES = 131_072
+"""Larger containers are opened and read in a thread, so that other sessions go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A carrier and what is known before it is opened."""
+
+    submission: Submission
+    view: SiteView
+    carrier: Message
+    author: Author
+    sender: Address
+    ime: SubmittedRecipient
+    person: Address
+    """Whose signature is expected: Sender if present, else From (design 6.5, fact 1)."""
+
+
+@dataclass(slots=True)
+class ContainerReader:
+    """Reads containers; keeps the IME keys of this moment in the form that decrypts."""
+
+    containers: Containers
+    signers: SignerBook
+    pseudo_recipient: Address
+    """The IME 1.0 address: as a recipient inside a container it would nest."""
+    randomness: Callable[[int], bytes]
+    limits: CmsLimits = field(default_factory=CmsLimits)
+    _keys: dict[str, dict[str, OwnedKey]] = field(default_factory=dict, repr=False)
+
+    async def read(
+        self, submission: Submission, carrier: Message, author: Author | None, view: SiteView
+    ) -> Prepared | Refused | ContainerVerdict:
+        """The message inside, ready to be decided about; or what else its mail amounts to.
+
+        Raises StoreUnavailable.
+        """
+        arrived = _arrive(submission, carrier, author, view, self.pseudo_recipient)
+        if isinstance(arrived, Refused):
+            return arrived
+        keys = await self._owned_keys(arrived)
+        if not keys:
+            detail = "no key is there for this IME address; the administrator issues one with `ime issue`"
+            return Refused(Reason.METHOD_NOT_AVAILABLE, detail, address=str(arrived.ime.address))
+        pins = await self.containers.pins(arrived.person.key)
+        approved = [pin.certificate for pin in pins if pin.state == "approved"]
+        known = [*approved, *await self.signers.listed(arrived.person, view)]
+        opened = await self._heavy(arrived, lambda: open_container(carrier, keys, known, self.limits, self.randomness))
+        if isinstance(opened, ContainerFault):
+            return _refused(opened)
+        return await self._judge(arrived, opened, pins)
+
+    async def _judge(
+        self, arrived: _Arrived, opened: OpenedContainer, pins: tuple[Pin, ...]
+    ) -> Prepared | Refused | ContainerVerdict:
+        """From an intact signature to a verdict."""
+        seen = await self.containers.seen(replay_key(opened.signature))
+        if seen is not None and seen.sender != arrived.sender.key:
+            return replayed()
+        if arrived.sender.key not in arrived.author.keys:
+            detail = "the envelope sender is neither in From nor in Sender"
+            return Refused(Reason.FROM_MISMATCH, detail, address=str(arrived.sender))
+        if arrived.person.domain not in arrived.view.managed:
+            return Refused(Reason.SENDER_NOT_MANAGED, "the signer is not of ours", address=str(arrived.person))
+        inner = await self._heavy(arrived, lambda: inner_message(opened.entity))
+        if isinstance(inner, ContainerFault):
+            return _refused(inner)
+        if inner is not None and not same_people(inner.author, arrived.author):
+            detail = "From or Sender inside the container differ from those of its carrier"
+            return Refused(Reason.FROM_MISMATCH, detail, address=str(arrived.sender))
+        unsealed = "the message is signed but not encrypted"
+        if inner is None:
+            missing = "it holds no message" if opened.encrypted else unsealed
+            otherwise = Refused(Reason.IME_MALFORMED, missing, address=str(arrived.ime.address))
+            return await self._answer(arrived, opened, pins, otherwise)
+        original = self._original(arrived, inner)
+        if isinstance(original, ForTheGateway):
+            return await self._answer(arrived, opened, pins, original.otherwise)
+        if isinstance(original, Refused):
+            return original
+        if not opened.encrypted:
+            return Refused(Reason.IME_MALFORMED, unsealed, address=str(arrived.ime.address))
+        return await self._container(arrived, opened, pins, original, seen)
+
+    def _original(self, arrived: _Arrived, inner: InnerMessage) -> Original | ForTheGateway | Refused:
+        domains = ime_domains(arrived.view)
+        pseudo = self.pseudo_recipient.key
+        return read_original(
+            arrived.submission,
+            inner,
+            arrived.ime.address,
+            lambda address: address.domain in domains or address.key == pseudo,
+        )
+
+    async def _container(
+        self, arrived: _Arrived, opened: OpenedContainer, pins: tuple[Pin, ...], original: Original, seen: Seen | None
+    ) -> Prepared | Refused | ContainerVerdict:
+        if seen is not None:
+            return Duplicate(seen.message)
+        late = _out_of_time(opened, arrived)
+        if late is not None:
+            return late
+        verdict = await self._may_sign(arrived, opened, pins)
+        match verdict:
+            case Denied():
+                return Refused(verdict.reason, verdict.detail, address=str(arrived.person))
+            case Unconfirmed():
+                return Question(arrived.person, opened.signature.certificate, arrived.ime.address)
+            case Allowed():
+                pass
+            case _:
+                assert_never(verdict)
+        person, moment = arrived.person, _moment(arrived)
+        endorsed = self.signers.endorsed(person, original.signed_headers, verdict, pins, arrived.view, moment)
+        if isinstance(endorsed, Refused):
+            return endorsed
+        record = self.signers.record(person, arrived.sender, opened.signature, verdict, endorsed, moment)
+        return await self._heavy(
+            arrived,
+            lambda: to_prepared(
+                arrived.submission, original, arrived.carrier.headers, record, arrived.sender, arrived.view
+            ),
+        )
+
+    async def _answer(
+        self, arrived: _Arrived, opened: OpenedContainer, pins: tuple[Pin, ...], otherwise: Refused
+    ) -> Refused | ContainerVerdict:
+        """A mail that is for nobody but the gateway: it must answer a question, else it is refused `otherwise`."""
+        tokens = tokens_in(opened.entity)
+        if not tokens:
+            return otherwise
+        if len(arrived.submission.recipients) > 1:
+            return Refused(Reason.IME_MALFORMED, "an answer to a question of ours goes to the IME address alone")
+        late = _out_of_time(opened, arrived)
+        if late is not None:
+            return late
+        if arrived.sender.key != arrived.person.key:
+            return Refused(Reason.FROM_MISMATCH, "a question is answered by its mailbox", address=str(arrived.sender))
+        verdict = await self._may_sign(arrived, opened, pins)
+        if isinstance(verdict, Denied):
+            return Refused(verdict.reason, verdict.detail, address=str(arrived.person))
+        for token in tokens:
+            challenge = await self.containers.open_challenge(token_hash(token), _moment(arrived))
+            if challenge is None or challenge.address != arrived.person.key:
+                continue
+            if challenge.certificate != opened.signature.certificate:
+                detail = "the answer is signed with another certificate than the one that was asked about"
+                return Refused(Reason.IME_SIGNER_MISMATCH, detail, address=str(arrived.person))
+            pin = Pin(challenge.address, challenge.certificate, "approved", "confirmed", _moment(arrived))
+            return Answer(challenge.token_hash, pin)
+        if isinstance(verdict, Allowed):
+            return AnsweredBefore()
+        detail = "the question that this mail answers has run out or is not known; send the message again"
+        return Refused(Reason.IME_SIGNER_UNKNOWN, detail, address=str(arrived.person))
+
+    async def _may_sign(
+        self, arrived: _Arrived, opened: OpenedContainer, pins: tuple[Pin, ...]
+    ) -> Allowed | Unconfirmed | Denied:
+        signature = opened.signature
+        facts = self.signers.facts(
+            signature.certificate, signature.carried, arrived.person, arrived.view, _moment(arrived)
+        )
+        return may_sign(facts, pins, arrived.view.managed[arrived.person.domain].ime_signers)
+
+    async def _owned_keys(self, arrived: _Arrived) -> list[OwnedKey]:
+        """The keys of the addressed IME domain, unsealed; what is no key of now is forgotten."""
+        domain = ime_domains(arrived.view)[arrived.ime.address.domain]
+        before = self._keys.get(domain, {})
+        now: dict[str, OwnedKey] = {}
+        for entry in await self.containers.ime_keys(domain, _moment(arrived)):
+            name = entry.certificate.thumbprint
+            now[name] = before.get(name) or _owned(entry.certificate, entry.private_key)
+        self._keys[domain] = now
+        return list(now.values())
+
+    async def _heavy(self, arrived: _Arrived, work: Callable[[], T]) -> T:
+        if len(arrived.submission.data) < _THREAD_BYTES:
+            return work()
+        return await asyncio.to_thread(work)
+
+
+def replayed() -> Refused:
+    """The container was accepted before, from somebody else."""
+    return Refused(Reason.IME_REPLAY, "its signed content was accepted before")
+
+
+def _arrive(
+    submission: Submission, carrier: Message, author: Author | None, view: SiteView, pseudo_recipient: Address
+) -> _Arrived | Refused:
+    """What the envelope and the carrier's header must fulfil."""
+    addressed = container_recipients(submission, view)
+    if submission.sender is None or author is None or submission.sender.domain not in view.managed:
+        return Refused(Reason.SENDER_NOT_MANAGED, "internal encryption needs an envelope sender of ours")
+    missed = misaddressed(submission, view, pseudo_recipient)
+    if missed is not None:
+        return missed
+    both = any(entry.address.key == pseudo_recipient.key for entry in submission.recipients)
+    if len(addressed) != 1 or both:
+        detail = "the container is addressed to several IME addresses"
+        return Refused(Reason.IME_MALFORMED, detail, address=str(addressed[0].address))
+    if any(carrier.headers.first(name) is not None for name in ORIGINAL_HEADERS):
+        detail = "X-SM-ORIG headers belong to IME 1.0; a container names its recipients inside"
+        return Refused(Reason.IME_MALFORMED, detail, address=str(addressed[0].address))
+    person = (author.sender or author.from_[0]).address
+    return _Arrived(submission, view, carrier, author, submission.sender, addressed[0], person)
+
+
+def _out_of_time(opened: OpenedContainer, arrived: _Arrived) -> Refused | None:
+    signed = opened.signature.signing_time
+    if too_old(signed, _moment(arrived)):
+        return Refused(Reason.IME_TOO_OLD, "it must arrive within 7 days; send the message again")
+    if too_early(signed, _moment(arrived)):
+        return Refused(Reason.IME_BAD_SIGNATURE, "it is dated in the future; the sender's clock is wrong")
+    return None
+
+
+def _moment(arrived: _Arrived) -> float:
+    return arrived.submission.received_at
+
+
+def _refused(fault: ContainerFault) -> RefusedContainer:
+    return RefusedContainer(Refused(fault.reason, fault.detail), fault.evidence or fault.detail, fault.told_once)
+
+
+def _owned(certificate: Certificate, private_key: bytes) -> OwnedKey:
+    try:
+        return OwnedKey.from_pkcs8(certificate, private_key)
+    except UnreadableCertificate as error:
+        raise StoreUnavailable("a key of the IME address cannot be read", error.evidence or str(error)) from error

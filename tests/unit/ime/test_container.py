@@ -1,0 +1,128 @@
+"""Finding and opening a container: which carriers hold one, what they hold, and what is refused unseen."""
+
+import os
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ime_gateway.ime.container import ContainerFault, OpenedContainer, open_container
+from ime_gateway.mail.message import parse_message
+from ime_gateway.smime.owned_key import OwnedKey
+from ime_gateway.smime.structures import CmsLimits
+from tests import container_mail as make
+from tests.container_mail import ANNA, carrier, container, ime_key, original, signer_of
+from tests.pki import make_user
+
+
+def opened(mail: bytes, *known: Any) -> OpenedContainer | ContainerFault:
+    key = OwnedKey.from_pkcs8(ime_key().certificate, ime_key().key_der)
+    message = parse_message(mail.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    return open_container(message, [key], known, CmsLimits(), os.urandom)
+
+
+def fault(mail: bytes, reason: str) -> ContainerFault:
+    found = opened(mail)
+    assert isinstance(found, ContainerFault), found
+    assert found.reason.value == reason, found
+    return found
+
+
+@pytest.mark.parametrize("form", ["pkcs7-mime", "x-pkcs7-mime", "octet-stream", "attachment"])
+@pytest.mark.parametrize("cipher", ["aes-128-cbc", "aes-256-gcm"])
+def test_carriers(form: str, cipher: str) -> None:
+    found = opened(container(original(), signer=signer_of(ANNA), form=form, cipher=cipher).mail)
+    assert isinstance(found, OpenedContainer) and found.encrypted
+    assert found.signature.certificate == signer_of(ANNA).certificate
+    assert b"orchid" in bytes(found.entity.body)
+
+
+def test_who_else_can_read_it_does_not_matter() -> None:
+    """Several recipient infos are normal: the add-in encrypts to the IME key and to the sender's own."""
+    mail = container(original(), signer=signer_of(ANNA), own=signer_of(ANNA)).mail
+    assert isinstance(opened(mail), OpenedContainer)
+
+
+def test_an_answer_may_be_signed_only() -> None:
+    for detached in (True, False):
+        found = opened(make.sign(b"Content-Type: text/plain\n\nyes\n", signer_of(ANNA), detached=detached))
+        assert isinstance(found, OpenedContainer) and not found.encrypted
+
+
+def test_a_certificate_that_is_not_carried() -> None:
+    signed = make.sign(make.wrap(original()), signer_of(ANNA), arguments=("-nocerts",))
+    mail = carrier(make.encrypt(signed, ime_key(), form="DER"))
+    fault(mail, "ime-bad-signature")
+    assert isinstance(opened(mail, signer_of(ANNA).certificate), OpenedContainer)
+
+
+def test_no_container() -> None:
+    assert "not encrypted" in fault(original(), "ime-malformed").detail
+    assert "not encrypted" in fault(b"From: a@b.example\n\n", "ime-malformed").detail
+    invitation = original().replace(b"text/plain; charset=utf-8", b"text/calendar; method=REQUEST")
+    fault(invitation, "ime-calendar")
+    fault(make.wrap(original(), "mixed"), "ime-malformed")
+
+
+def test_winmail() -> None:
+    mail = EmailMessage()
+    mail["From"] = ANNA
+    mail.set_content("x")
+    mail.add_attachment(b"\x78\x9f\x3e\x22", maintype="application", subtype="ms-tnef", filename="winmail.dat")
+    fault(mail.as_bytes(), "ime-tnef")
+
+
+def test_two_containers_on_one_carrier() -> None:
+    mail = EmailMessage()
+    mail["From"] = ANNA
+    mail.set_content("x")
+    for _ in range(2):
+        der = container(original(), signer=signer_of(ANNA)).encrypted
+        mail.add_attachment(der, maintype="application", subtype="pkcs7-mime", filename="smime.p7m")
+    assert "several" in fault(mail.as_bytes(), "ime-malformed").detail
+
+
+def test_a_signature_that_does_not_fit() -> None:
+    signed = make.sign(make.wrap(original()), signer_of(ANNA), detached=True).replace(b"orchid", b"tulips")
+    for cipher in ("aes-256-gcm", "aes-256-cbc"):
+        found = fault(carrier(make.encrypt(signed, ime_key(), cipher=cipher, form="DER")), "ime-bad-signature")
+        assert (found.told_once is None) == (cipher == "aes-256-gcm")
+
+
+def test_a_key_too_short_to_believe() -> None:
+    weak = make_user(ANNA, key_bits=1024)
+    fault(container(original(), signer=weak).mail, "ime-bad-signature")
+
+
+def test_certs_only_and_compressed() -> None:
+    """What is no container at all is refused without a word of what it was."""
+    closed = fault(carrier(os.urandom(64)), "ime-malformed").detail
+    compressed = make.openssl(["cms", "-data_create", "-outform", "DER"], b"x")
+    assert fault(carrier(compressed), "ime-malformed").detail == closed
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=400), st.sampled_from(["pkcs7-mime", "octet-stream", "attachment"]))
+def test_any_bytes_are_a_fault(data: bytes, form: str) -> None:
+    assert isinstance(opened(carrier(data, form=form)), ContainerFault)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_change_is_a_fault_or_leaves_the_signed_content(data: st.DataObject) -> None:
+    """Whatever is changed in the encrypted container: nothing is opened but what Anna signed."""
+    whole = bytearray(_der())
+    for _ in range(data.draw(st.integers(1, 3))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    found = opened(carrier(bytes(whole)))
+    if isinstance(found, OpenedContainer):
+        assert found.signature.certificate == signer_of(ANNA).certificate
+        assert b"The marker is orchid-7431. " in bytes(found.entity.body)
+
+
+def _der(made: list[bytes] = []) -> bytes:  # noqa: B006 - made once, for all examples
+    if not made:
+        made.append(container(original(), signer=signer_of(ANNA)).encrypted)
+    return made[0]
