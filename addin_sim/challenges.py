@@ -23,6 +23,10 @@ CERTIFICATE_HEADER = "X-IMEGW-Challenge-Certificate"
 """Names the certificate that the question is about."""
 
 
+_TOKEN = re.compile(r"imegw-[0-9a-hjkmnp-tv-z]{32}")
+"""The gateway's own form and no other: our user's key signs what stands here, so nobody else may choose the words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Challenge:
     """The question, as its mail asks it."""
@@ -41,7 +45,7 @@ def read_challenge(data: bytes) -> Challenge | None:
     """The question in this mail; None when it is none."""
     header = parse(data)
     tokens = [field.value.strip() for field in header.all(CHALLENGE_HEADER)]
-    if len(tokens) != 1 or not re.fullmatch(r"[\x21-\x7e]{16,200}", tokens[0]):
+    if len(tokens) != 1 or not _TOKEN.fullmatch(tokens[0]):
         return None
     return Challenge(
         tokens[0],

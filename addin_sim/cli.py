@@ -21,7 +21,7 @@ from addin_sim.outbox import Outbox
 from addin_sim.outlook_settings import OutlookSettings, SettingsError, load
 from addin_sim.own_keys import ProfileError, own_keys
 from addin_sim.profile_commands import certificate, outbox
-from addin_sim.raw_mail import RawMail, UnusableMailError
+from addin_sim.raw_mail import UnusableMailError
 from addin_sim.sending import Sent, send_mail
 from addin_sim.sent_items import SyncReport
 from addin_sim.sent_items import sync as sync_mailbox
@@ -75,7 +75,7 @@ def send(
         moment=time.time(),
         unique=uuid.uuid4().hex,
     )
-    _report_sending(outlook, mail, send_mail(outlook, mail), as_json)
+    _report_sending(outlook, send_mail(outlook, mail), as_json)
 
 
 @app.command()
@@ -133,13 +133,13 @@ def _pass_of(outlook: OutlookSettings) -> Callable[[MailboxBackend, str], SyncRe
 def _require_agreement(outlook: OutlookSettings, wanted: int | None) -> None:
     configured = outlook.registry.ime_version
     if wanted is not None and wanted != configured:
-        raise typer.BadParameter(
-            f"InternalRecipient is {outlook.registry.InternalRecipient}, which means IME {configured}.0.",
-            param_hint="--ime",
-        )
+        sentence = f"InternalRecipient is {outlook.registry.InternalRecipient}, which means IME {configured}.0."
+        if wanted == 2:
+            sentence += " For IME 2.0 set [registry] InternalRecipient to the address in contact/README.txt."
+        raise typer.BadParameter(sentence, param_hint="--ime")
 
 
-def _report_sending(outlook: OutlookSettings, mail: RawMail, sent: Sent, as_json: bool) -> None:
+def _report_sending(outlook: OutlookSettings, sent: Sent, as_json: bool) -> None:
     answer = sent.answer
     if as_json:
         print_json(
@@ -149,8 +149,9 @@ def _report_sending(outlook: OutlookSettings, mail: RawMail, sent: Sent, as_json
                 "ime": f"{outlook.registry.ime_version}.0",
                 "sender": outlook.account.address,
                 "recipient": sent.recipient,
-                "message_id": mail.value("Message-ID"),
+                "message_id": sent.message_id,
                 "saved_in": sent.saved_in,
+                "outbox_id": sent.outbox_id,
             }
         )
     elif isinstance(answer, Accepted):

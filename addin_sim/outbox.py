@@ -42,6 +42,8 @@ class Kept:
     carrier_id: str
     """Message-ID of the carrier: what reports of mail servers are recognised by."""
     state: State
+    since: float
+    """When it was written down here, before any mail server saw it; in seconds since 1970 UTC."""
     reply: str = ""
     """What was said last about it."""
 
@@ -57,8 +59,8 @@ class Outbox:
     def __init__(self, profile: Path) -> None:
         self._folder = profile / "outbox"
 
-    def keep(self, mail: RawMail, carrier: Carrier) -> Kept:
-        """Keep it before it is submitted; durable on return. Raises `ProfileError`."""
+    def keep(self, mail: RawMail, carrier: Carrier, moment: float) -> Kept:
+        """Keep it before it is submitted, at `moment` (seconds since 1970 UTC); durable on return. `ProfileError`."""
         kept = Kept(
             uuid.uuid4().hex[:12],
             carrier.recipient,
@@ -66,6 +68,7 @@ class Outbox:
             mail.value("Date"),
             carrier.message_id,
             State.WAITING,
+            moment,
         )
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,7 +83,8 @@ class Outbox:
         found: list[tuple[float, Kept]] = []
         for file in self._folder.glob("*.json"):
             try:
-                found.append((self._carrier_file(file.stem).stat().st_mtime, _described(file)))
+                written = self._carrier_file(file.stem).stat().st_mtime
+                found.append((written, _described(file, written)))
             except FileNotFoundError:  # another program drops it at this moment
                 continue
         return [kept for _, kept in sorted(found, key=lambda entry: (entry[0], entry[1].id))]
@@ -122,10 +126,11 @@ class Outbox:
         return self._folder / f"{identifier}.json"
 
 
-def _described(file: Path) -> Kept:
+def _described(file: Path, written: float) -> Kept:
+    """Descriptions of old say nothing of `since`; the time of the mail's own file serves then."""
     try:
         described = json.loads(file.read_bytes())
-        return Kept(**{**described, "state": State(described["state"])})
+        return Kept(**{"since": written, **described, "state": State(described["state"])})
     except (ValueError, TypeError, KeyError) as error:
         raise ProfileError(f"{file}: is no description of a kept mail.") from error
 

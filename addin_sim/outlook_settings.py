@@ -74,7 +74,7 @@ class Registry(Section):
     """The values under the add-in's registry key, by their own names."""
 
     InternalRecipient: str = IME1_RECIPIENT
-    """Where internally encrypted mail is addressed to; not in an own domain, nowhere on the Internet."""
+    """Where internally encrypted mail goes: an address in a domain that Exchange sends to the gateway."""
 
     _checked = field_validator("InternalRecipient")(_address)
 
@@ -127,7 +127,7 @@ class WorldMailbox(Section):
     """The mailbox of somebody in the small mail world, which speaks no IMAP."""
 
     folder: Path
-    """Where `addin-sim world serve` keeps its mailboxes."""
+    """Where `addin-sim world serve` keeps its mailboxes; it prints the path when it begins."""
 
 
 class OutlookSettings(Section):

@@ -54,6 +54,13 @@ def thumbprint(certificate: x509.Certificate) -> str:
     return "sha256:" + hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
 
 
+def grouped(name: str) -> str:
+    """The digits of a thumbprint as the gateway's question shows them: four lines of four groups, to compare by eye."""
+    digits = name.removeprefix("sha256:").upper()
+    groups = [digits[place : place + 4] for place in range(0, len(digits), 4)]
+    return "\n".join(" ".join(groups[place : place + 4]) for place in range(0, len(groups), 4))
+
+
 def own_keys(profile: Path, account: Account, moment: float) -> OwnKeys:
     """The pair in the profile folder, made when there is none; `moment` in seconds since 1970 UTC.
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from addin_sim.outbox import Kept, Outbox
 from addin_sim.outlook_settings import load
 from addin_sim.own_container import original_in
-from addin_sim.own_keys import ProfileError, own_keys
+from addin_sim.own_keys import ProfileError, grouped, own_keys
 from addin_sim.terminal import DEFAULT_SETTINGS, AsJson, SettingsFile, print_json
 
 outbox = typer.Typer(help="Mails whose encrypted copy has not come back yet (IME 2.0).", no_args_is_help=True)
@@ -68,6 +68,7 @@ def show_certificate(settings: SettingsFile = DEFAULT_SETTINGS, as_json: AsJson 
     if as_json:
         print_json(facts)
         return
+    facts["thumbprint"] = grouped(keys.thumbprint).replace("\n", "\n" + 12 * " ")
     for name, value in facts.items():
         typer.echo(f"{name.replace('_', ' '):11} {value}")
 

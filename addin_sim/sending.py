@@ -6,13 +6,14 @@ outbox first, then submitted; nothing clear is saved anywhere.
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from addin_sim.ime1 import MARKER, Outgoing, for_ime1
 from addin_sim.ime2 import for_ime2
 from addin_sim.ime_certificate import ime_certificate
 from addin_sim.mailbox.interface import MailboxBackend, MailboxError
 from addin_sim.mailbox.opening import open_mailbox
+from addin_sim.message_ids import with_free_message_id
 from addin_sim.outbox import Outbox, State
 from addin_sim.outlook_settings import OutlookSettings
 from addin_sim.own_keys import own_keys
@@ -26,8 +27,12 @@ class Sent:
 
     answer: Accepted | Refused
     recipient: str
-    saved_in: str | None
+    message_id: str
+    """Of the mail as it was sent; IME 2.0 gives a new one where the mail's own was used before."""
+    saved_in: str | None = None
     """The folder with the marked original; None when nothing was saved."""
+    outbox_id: str | None = None
+    """How the outbox calls it (IME 2.0)."""
     remark: str = ""
     """What else the sender should know."""
 
@@ -43,20 +48,20 @@ def _send_ime1(outlook: OutlookSettings, mail: RawMail) -> Sent:
     try:
         answer = submit(outlook.submission, outlook.account.address, [outgoing.recipient], outgoing.data)
         if mailbox is None or isinstance(answer, Refused):
-            return Sent(answer, outgoing.recipient, None)
-        return _save(mailbox, outgoing, answer)
+            return Sent(answer, outgoing.recipient, mail.value("Message-ID"))
+        return _save(mailbox, outgoing, Sent(answer, outgoing.recipient, mail.value("Message-ID")))
     finally:
         if mailbox:
             mailbox.close()
 
 
-def _save(mailbox: MailboxBackend, outgoing: Outgoing, answer: Accepted) -> Sent:
+def _save(mailbox: MailboxBackend, outgoing: Outgoing, sent: Sent) -> Sent:
     """Outlook saves what it sent; the mail is on its way already, so a failure is only told."""
     try:
         mailbox.append_to_sent(outgoing.data, ("\\Seen", MARKER))
     except MailboxError as error:
-        return Sent(answer, outgoing.recipient, None, f"The mail was sent, but not saved in Sent Items: {error}")
-    return Sent(answer, outgoing.recipient, mailbox.sent_name)
+        return replace(sent, remark=f"The mail was sent, but not saved in Sent Items: {error}")
+    return replace(sent, saved_in=mailbox.sent_name)
 
 
 def _send_ime2(outlook: OutlookSettings, mail: RawMail) -> Sent:
@@ -64,18 +69,19 @@ def _send_ime2(outlook: OutlookSettings, mail: RawMail) -> Sent:
     recipient = outlook.registry.InternalRecipient
     certificate = ime_certificate(outlook, moment)
     keys = own_keys(outlook.profile, outlook.account, moment)
-    carrier = for_ime2(mail, recipient, certificate, keys, outlook.container, uuid.uuid4().hex)
     outbox = Outbox(outlook.profile)
-    kept = outbox.keep(mail, carrier)
+    mail = with_free_message_id(mail, outlook, outbox, uuid.uuid4().hex)
+    carrier = for_ime2(mail, recipient, certificate, keys, outlook.container, uuid.uuid4().hex)
+    kept = outbox.keep(mail, carrier, moment)
     answer = submit(outlook.submission, outlook.account.address, [recipient], carrier.data)
     match answer:
         case Accepted(reply=reply):
             outbox.mark(kept, State.SENT, reply)
-            return Sent(answer, recipient, None)
+            remark = f"It is kept in the outbox as {kept.id} until the encrypted copy is back (`addin-sim sync`)."
         case Refused(reply=reply, sentence=sentence, for_good=True):
             outbox.mark(kept, State.REFUSED, reply or sentence)
-            remark = f"It is kept: `addin-sim outbox show {kept.id}` prints what you wrote."
+            remark = f"It is kept in the outbox as {kept.id}: `addin-sim outbox show {kept.id}` prints what you wrote."
         case Refused(reply=reply, sentence=sentence):
             outbox.mark(kept, State.WAITING, reply or sentence)
             remark = f"It waits in the outbox as {kept.id}: `addin-sim sync` and `watch` submit it again."
-    return Sent(answer, recipient, None, remark)
+    return Sent(answer, recipient, kept.message_id, outbox_id=kept.id, remark=remark)

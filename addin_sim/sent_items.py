@@ -12,7 +12,8 @@ and `plan_sent` decide, and every order of the steps leads to the same end:
   ids only grow (RFC 3501 section 2.3.1.1).
 
 IME 2.0 saves no original in Sent Items; what this mailbox has sent is known from the outbox instead
-(`awaited`), and a mail leaves the outbox by the same rule: only when its encrypted copy is filed.
+(`awaited`), and a mail leaves the outbox by the same rule: only when its encrypted copy is filed, and
+only by a copy that came after it was sent.
 """
 
 import email.utils
@@ -28,6 +29,21 @@ COPY_HEADER = "X-ESWmail-InternalEncrypt-sentcopy"
 
 FILED = "$IMESentCopy"
 """The keyword of a copy that a client of ours filed."""
+
+
+_CLOCKS_DIFFER_BY = 300.0
+"""Seconds by which the mail server's clock may be behind ours: as far as Kerberos lets them drift apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A mail of the outbox (IME 2.0), whose encrypted copy is to come."""
+
+    id: str
+    header: RawMail
+    """Its Message-ID and Date."""
+    since: float
+    """When it was sent first; in seconds since 1970 UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +75,24 @@ class SyncReport:
     duplicates_removed: int = 0
     waiting: int = 0
     """Copies in the Inbox that belong to no mail of Sent Items (yet)."""
+    returned: list[str] = field(default_factory=list)
+    """Ids of awaited mails whose encrypted copies are in Sent Items now."""
     confirmed: list[str] = field(default_factory=list)
-    """Message-IDs of awaited mails whose encrypted copies are in Sent Items now."""
+    """Message-IDs of the mails that left the outbox, because their encrypted copies are in Sent Items now."""
     challenges_answered: int = 0
     """Questions of the gateway (IME 2.0), answered because this user's own mail caused them."""
     resubmitted: int = 0
     """Mails of the outbox that a mail server has taken in this pass."""
     unsent: int = 0
     """Mails of the outbox that no mail server has taken yet."""
+    awaiting_copy: int = 0
+    """Mails of the outbox that a mail server has taken; their encrypted copies have not come back."""
+    oldest_awaiting: float | None = None
+    """Since when the oldest of these waits, in seconds since 1970 UTC."""
     refused: int = 0
     """Mails of the outbox that were refused for good; they stay there until their author drops them."""
+    remarks: list[str] = field(default_factory=list)
+    """Sentences that the user should read once; nothing failed."""
     problems: list[str] = field(default_factory=list)
     """Sentences about messages that could not be handled; the next pass tries again."""
 
@@ -79,11 +103,17 @@ class SyncReport:
         return bool(moved or self.confirmed or self.challenges_answered or self.resubmitted)
 
 
-def plan_inbox(own_address: str, copies: Sequence[Item], originals: Sequence[Item], filed: Sequence[Item]) -> InboxPlan:
+def plan_inbox(
+    own_address: str,
+    copies: Sequence[Item],
+    originals: Sequence[Item],
+    filed: Sequence[Item],
+    awaited: Sequence[Awaited] = (),
+) -> InboxPlan:
     """Decide about each marked message of the Inbox.
 
     Only an encrypted mail from the mailbox's own address is a copy, and only evidence that this
-    mailbox sent it (its clear original) files it: a marker alone moves nothing.
+    mailbox sent it (its clear original, or the outbox) files it: a marker alone moves nothing.
     """
     there = {_message_id(item) for item in filed if DELETED not in item.flags}
     to_file: dict[str, int] = {}
@@ -95,7 +125,9 @@ def plan_inbox(own_address: str, copies: Sequence[Item], originals: Sequence[Ite
             wait.append(copy.uid)
         elif message_id in there:
             drop.append(copy.uid)
-        elif any(_belongs(copy.header, original.header) for original in originals):
+        elif any(_belongs(copy.header, original.header) for original in originals) or any(
+            _answers(copy, sent) for sent in awaited
+        ):
             to_file[message_id] = copy.uid  # of equal ones one; the others are dropped in the next pass
         else:
             wait.append(copy.uid)
@@ -112,30 +144,27 @@ def plan_sent(originals: Sequence[Item], filed: Sequence[Item]) -> SentPlan:
     return SentPlan(tuple(done), tuple(duplicates))
 
 
-def sync(mailbox: MailboxBackend, own_address: str, awaited: Sequence[RawMail] = ()) -> SyncReport:
-    """One pass over the mailbox: file, remove duplicates, remove originals. Raises `MailboxError`.
-
-    `awaited`: Message-ID and Date of the mails in the outbox (IME 2.0).
-    """
+def sync(mailbox: MailboxBackend, own_address: str, awaited: Sequence[Awaited] = ()) -> SyncReport:
+    """One pass over the mailbox: file, remove duplicates, remove originals. Raises `MailboxError`."""
     report = SyncReport()
     copies = mailbox.with_header(Folder.INBOX, COPY_HEADER, "yes")
     copies = [copy for copy in copies if copy.header.value(COPY_HEADER).lower() == "yes"]
     originals, filed = _sent_items(mailbox)
-    ours = [Item(0, header, frozenset()) for header in awaited]
-    plan = plan_inbox(own_address, copies, [*originals, *ours], filed)
+    plan = plan_inbox(own_address, copies, originals, filed, awaited)
     report.waiting = len(plan.wait)
     mailbox.delete(Folder.INBOX, plan.drop)
     report.duplicates_removed += len(plan.drop)
     for uid in plan.file:
         _file(mailbox, uid, report)
-    if plan.file or originals or filed or ours:
+    if plan.file or originals or filed or awaited:
         originals, filed = _sent_items(mailbox)
         tidy = plan_sent(originals, filed)
         mailbox.delete(Folder.SENT, tidy.duplicates)
         mailbox.delete(Folder.SENT, tidy.originals)
         report.duplicates_removed += len(tidy.duplicates)
         report.originals_removed += len(tidy.originals)
-        report.confirmed = [_message_id(item) for item in ours if _is_filed(item, filed)]
+        staying = [copy for copy in filed if copy.uid not in tidy.duplicates and _is_standing(copy)]
+        report.returned = [sent.id for sent in awaited if any(_answers(copy, sent) for copy in staying)]
     return report
 
 
@@ -178,10 +207,16 @@ def is_encrypted(header: RawMail) -> bool:
 
 def _is_filed(original: Item, filed: Iterable[Item]) -> bool:
     """Is its encrypted copy among these, and about to stay?"""
-    return any(
-        DELETED not in copy.flags and is_encrypted(copy.header) and _belongs(copy.header, original.header)
-        for copy in filed
-    )
+    return any(_is_standing(copy) and _belongs(copy.header, original.header) for copy in filed)
+
+
+def _is_standing(copy: Item) -> bool:
+    return DELETED not in copy.flags and is_encrypted(copy.header)
+
+
+def _answers(copy: Item, sent: Awaited) -> bool:
+    """Is this the copy of that mail, and not an older one of another mail with the same Message-ID?"""
+    return copy.arrived >= sent.since - _CLOCKS_DIFFER_BY and _belongs(copy.header, sent.header)
 
 
 def _belongs(copy: RawMail, original: RawMail) -> bool:

@@ -22,6 +22,7 @@ class Refused:
     reply: str
     """What the server said; empty when it could not be asked."""
     sentence: str
+    """The same for a reader, with its full stop."""
     for_good: bool = False
     """The mail itself was refused; else (no connection, no login, 4xx) it may be taken later."""
 
@@ -34,7 +35,12 @@ def submit(server: Submission, sender: str, recipients: Sequence[str], data: byt
     except smtplib.SMTPResponseException as error:
         return _refusal("The mail server refused the conversation", error.smtp_code, error.smtp_error)
     except (OSError, smtplib.SMTPException) as error:
-        return Refused("", f"The mail server {server.host}:{server.port} cannot be used: {error}")
+        return Refused("", ended(f"The mail server {server.host}:{server.port} cannot be used: {error}"))
+
+
+def ended(text: str) -> str:
+    """With a full stop, unless a server's own words brought one: another sentence may follow."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _converse(
@@ -79,4 +85,4 @@ def _spoken(code: int, text: bytes | str) -> str:
 
 def _refusal(what: str, code: int, text: bytes | str, *, of_mail: bool = False) -> Refused:
     reply = _spoken(code, text)
-    return Refused(reply, f"{what}: {reply}", of_mail and code // 100 == 5)
+    return Refused(reply, ended(f"{what}: {reply}"), of_mail and code // 100 == 5)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -40,7 +41,7 @@ class Screen:
             print_json(_as_object(report, self._ime))
         else:
             typer.echo(_as_sentence(report, self._ime))
-        for problem in report.problems:
+        for problem in (*report.problems, *report.remarks):
             typer.echo(problem, err=True)
 
     def failed(self, sentence: str) -> None:
@@ -64,6 +65,9 @@ def _as_object(report: SyncReport, ime: int) -> dict[str, object]:
         "resubmitted": report.resubmitted,
         "unsent": report.unsent,
         "refused": report.refused,
+        "awaiting_copy": report.awaiting_copy,
+        "oldest_awaiting": _moment(report.oldest_awaiting),
+        "remarks": report.remarks,
     }
 
 
@@ -73,8 +77,14 @@ def _as_sentence(report: SyncReport, ime: int) -> str:
             f"{report.filed} encrypted copies filed, {report.originals_removed} clear originals removed, "
             f"{report.duplicates_removed} duplicates removed, {report.waiting} copies wait for their original"
         )
+    since = _moment(report.oldest_awaiting)
     return (
         f"{report.filed} encrypted copies filed, {len(report.confirmed)} mails leave the outbox, "
         f"{report.challenges_answered} questions of the gateway answered, {report.resubmitted} mails submitted again, "
-        f"{report.unsent} still to be submitted, {report.refused} refused"
+        f"{report.unsent} still to be submitted, {report.refused} refused, "
+        f"{report.awaiting_copy} wait for their encrypted copy" + (f", the oldest since {since}" if since else "")
     )
+
+
+def _moment(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

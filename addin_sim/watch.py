@@ -69,7 +69,7 @@ def _watch_connected(
     told: list[str] = []
     while not stop():
         report = look(mailbox)
-        if report.changed or report.problems != told:  # what stands as it stood is said once
+        if report.changed or report.remarks or report.problems != told:  # what stands as it stood is said once
             reporter.passed(report)
         told = report.problems
         pause = _SHORTEST_SECONDS if report.changed else min(2 * pause, longest_seconds)

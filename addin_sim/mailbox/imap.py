@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from addin_sim.mailbox import folder_names
-from addin_sim.mailbox.interface import DELETED, Folder, Item, MailboxError, StoredMail
+from addin_sim.mailbox.interface import DELETED, SEEN, Folder, Item, MailboxError, StoredMail
 from addin_sim.outlook_settings import MailboxSettings
 from addin_sim.raw_mail import canonical_newlines, parse
 
@@ -72,6 +72,14 @@ class ImapMailbox:
             told = re.search(rb"APPENDUID \d+ (\d+)", bytes(answer[0] or b""))
             return int(told[1]) if told else self._find_appended(data)
 
+    def mark_seen(self, folder: Folder, uids: Sequence[int]) -> None:
+        """See `MailboxBackend.mark_seen`."""
+        if not uids:
+            return
+        with self._failures():
+            self._select(folder)
+            self._ask("STORE", ",".join(map(str, uids)), "+FLAGS.SILENT", f"({SEEN})")
+
     def delete(self, folder: Folder, uids: Sequence[int]) -> None:
         """See `MailboxBackend.delete`."""
         if not uids:
@@ -115,7 +123,7 @@ class ImapMailbox:
                 answer = self._ask(
                     "FETCH",
                     ",".join(uids[start : start + _UIDS_AT_ONCE]),
-                    f"(UID FLAGS BODY.PEEK[HEADER.FIELDS ({_HEADER_FIELDS})])",
+                    f"(UID FLAGS INTERNALDATE BODY.PEEK[HEADER.FIELDS ({_HEADER_FIELDS})])",
                 )
                 items.extend(_items(answer))
         return sorted(items, key=lambda item: item.uid)
@@ -254,7 +262,8 @@ def _items(answer: list[object]) -> Iterator[Item]:
         uid = _uid_of(words)
         flags = re.search(rb"FLAGS \(([^)]*)\)", words)
         if uid is not None:
-            yield Item(uid, parse(literal), frozenset(flags[1].decode("ascii", "replace").split() if flags else ()))
+            words_of = flags[1].decode("ascii", "replace").split() if flags else ()
+            yield Item(uid, parse(literal), frozenset(words_of), _arrival(words))
 
 
 def _with_literals(answer: list[object]) -> Iterator[tuple[bytes, bytes]]:
@@ -268,6 +277,12 @@ def _with_literals(answer: list[object]) -> Iterator[tuple[bytes, bytes]]:
         rest = answer[index + 1] if index + 1 < len(answer) else b""
         after = rest if isinstance(rest, bytes) and not rest[:1].isdigit() else b""
         yield element[0] + after, element[1]
+
+
+def _arrival(words: bytes) -> float:
+    """INTERNALDATE, in seconds since 1970 UTC; a copy keeps that of its delivery when it is filed."""
+    told = imaplib.Internaldate2tuple(words)
+    return time.mktime(told) if told else 0.0
 
 
 def _uid_of(words: bytes) -> int | None:

@@ -11,6 +11,9 @@ from typing import Protocol
 
 from addin_sim.raw_mail import RawMail
 
+SEEN = "\\Seen"
+"""The flag of a message that was read (RFC 3501 section 2.3.2)."""
+
 DELETED = "\\Deleted"
 """The flag of a message that some program is about to remove (RFC 3501 section 2.3.2)."""
 
@@ -35,6 +38,8 @@ class Item:
     """Some of its header fields (those that sent_items.py reads), without a body."""
     flags: frozenset[str]
     """Flags and keywords, as the server spells them."""
+    arrived: float = 0.0
+    """When it came into the mailbox (a filed copy: into the Inbox), in seconds since 1970 UTC; 0: nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,10 @@ class MailboxBackend(Protocol):
 
     def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> int:
         """Store a message in the folder of sent mail and return its unique id; durable on return."""
+        ...
+
+    def mark_seen(self, folder: Folder, uids: Sequence[int]) -> None:
+        """Put the flag `\\Seen` on these messages; those that are gone already are no error."""
         ...
 
     def delete(self, folder: Folder, uids: Sequence[int]) -> None:

@@ -1,16 +1,18 @@
 """The mailbox of somebody in the small mail world: one file for each mail in a folder, no protocol at all.
 
 It lets `addin-sim sync` and `watch` run in the demo without an IMAP server. The Inbox is the folder that
-the world's mail server delivers into; mails of Sent Items lie in a folder `sent` in it, with their flags beside
-them. A removed mail leaves an empty `.gone` file, so that its number never names another mail.
+the world's mail server delivers into; mails of Sent Items lie in a folder `sent` in it. Flags lie beside their
+mails, and a file's time is when the mail arrived. A removed mail leaves an empty `.gone` file, so that its number
+never names another mail.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from addin_sim.mailbox.interface import Folder, Item, MailboxError, StoredMail
+from addin_sim.mailbox.interface import SEEN, Folder, Item, MailboxError, StoredMail
 from addin_sim.raw_mail import RawMail, parse
 
 _LOOK_SECONDS = 0.1
@@ -25,6 +27,7 @@ class WorldFolderMailbox:
         inbox = folder / address.lower().replace("/", "_")
         self._folders = {Folder.INBOX: inbox, Folder.SENT: inbox / self.sent_name}
         with _failures():
+            _require_mailboxes(folder)
             for path in self._folders.values():
                 path.mkdir(parents=True, exist_ok=True)
         self._looked_at = 0
@@ -46,7 +49,8 @@ class WorldFolderMailbox:
         """See `MailboxBackend.read`."""
         with _failures():
             try:
-                return StoredMail(self._file(folder, uid).read_bytes(), "")
+                file = self._file(folder, uid)
+                return StoredMail(file.read_bytes(), str(file.stat().st_mtime))
             except FileNotFoundError:
                 return None
 
@@ -56,15 +60,24 @@ class WorldFolderMailbox:
             uid = len(_numbers(self._folders[Folder.SENT])) + 1
             while True:
                 try:  # the flags first: a mail without them would be nobody's
-                    with self._flags_file(uid).open("x") as file:
+                    with self._flags_file(Folder.SENT, uid).open("x") as file:
                         file.write(" ".join(flags))
                     break
                 except FileExistsError:  # another program was faster
                     uid += 1
             unfinished = self._file(Folder.SENT, uid).with_suffix(".part")
             unfinished.write_bytes(data)
+            if arrived:
+                os.utime(unfinished, (float(arrived), float(arrived)))
             unfinished.replace(self._file(Folder.SENT, uid))
             return uid
+
+    def mark_seen(self, folder: Folder, uids: Sequence[int]) -> None:
+        """See `MailboxBackend.mark_seen`."""
+        with _failures():
+            for uid in uids:
+                flags = self._flags(folder, uid) | {SEEN}
+                self._flags_file(folder, uid).write_text(" ".join(sorted(flags)))
 
     def delete(self, folder: Folder, uids: Sequence[int]) -> None:
         """See `MailboxBackend.delete`."""
@@ -95,15 +108,28 @@ class WorldFolderMailbox:
             for uid in numbers:
                 stored = self.read(folder, uid)
                 if stored is not None:
-                    flags = self._flags_file(uid).read_text().split() if folder is Folder.SENT else []
-                    items.append(Item(uid, RawMail(parse(stored.data).fields, b""), frozenset(flags)))
+                    header = RawMail(parse(stored.data).fields, b"")
+                    items.append(Item(uid, header, self._flags(folder, uid), float(stored.arrived)))
             return items
 
     def _file(self, folder: Folder, uid: int) -> Path:
         return self._folders[folder] / f"{uid:04}.eml"
 
-    def _flags_file(self, uid: int) -> Path:
-        return self._folders[Folder.SENT] / f"{uid:04}.flags"
+    def _flags(self, folder: Folder, uid: int) -> frozenset[str]:
+        file = self._flags_file(folder, uid)
+        return frozenset(file.read_text().split() if file.exists() else ())
+
+    def _flags_file(self, folder: Folder, uid: int) -> Path:
+        return self._folders[folder] / f"{uid:04}.flags"
+
+
+def _require_mailboxes(folder: Path) -> None:
+    """Another folder would be an empty mailbox for ever: nothing is delivered there, and nobody is told."""
+    inside = folder / "mailboxes"
+    if inside.is_dir():
+        raise MailboxError(f"{folder} holds no mailboxes; did you mean {inside}?")
+    if not folder.is_dir() or (any(folder.iterdir()) and not any(folder.glob("*@*"))):
+        raise MailboxError(f"{folder} holds no mailboxes; give the folder that `addin-sim world serve` printed.")
 
 
 def _numbers(folder: Path) -> list[int]:

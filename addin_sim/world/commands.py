@@ -18,8 +18,8 @@ world = typer.Typer(help="A small mail world: people with certificates, and a se
 @world.command()
 def people(
     folder: Annotated[Path, typer.Argument(help="Where certificates, keys and SITE.toml are written.")],
-    exchange: Annotated[str, typer.Option(help="HOST:PORT of the server that plays Exchange.")] = "127.0.0.1:2526",
-    partner: Annotated[str, typer.Option(help="HOST:PORT of the partner's server.")] = "127.0.0.1:2527",
+    exchange: Annotated[str, typer.Option(help="HOST:PORT of the server that plays Exchange.")] = "127.0.0.1:2587",
+    partner: Annotated[str, typer.Option(help="HOST:PORT of the partner's server.")] = "127.0.0.1:2588",
 ) -> None:
     """Make a demo CA, certificates and keys, and the SITE.toml that tells a gateway about them."""
     folder = folder.absolute()
@@ -34,8 +34,8 @@ def people(
 def serve(
     folder: Annotated[Path, typer.Argument(help="Where mailboxes and journal are kept.")],
     gateway: Annotated[str, typer.Option(help="HOST:PORT of the gateway's internal listener.")] = "127.0.0.1:2525",
-    port: Annotated[int, typer.Option(help="Port of the server that plays Exchange.", min=0, max=65535)] = 2526,
-    outside_port: Annotated[int, typer.Option(help="Port of the partner's server.", min=0, max=65535)] = 2527,
+    port: Annotated[int, typer.Option(help="Port of the server that plays Exchange.", min=0, max=65535)] = 2587,
+    outside_port: Annotated[int, typer.Option(help="Port of the partner's server.", min=0, max=65535)] = 2588,
 ) -> None:
     """Play Exchange and the partner's server until Ctrl-C; mail that is not local goes to the gateway.
 
@@ -54,6 +54,8 @@ def serve(
     except OSError as error:
         typer.echo(f"The mail world cannot listen: {error.strerror or error}", err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"Exchange 127.0.0.1:{server.port}, partner 127.0.0.1:{server.outside_port}; mailboxes in {folder}")
+    typer.echo(f"Exchange 127.0.0.1:{server.port}, partner 127.0.0.1:{server.outside_port}; in outlook-settings.toml:")
+    typer.echo(f'[submission]\nhost = "127.0.0.1"\nport = {server.port}')
+    typer.echo(f'[world_mailbox]\nfolder = "{server.mailboxes.folder.absolute()}"')
     stopped.wait()
     server.stop()

@@ -65,7 +65,8 @@ class Mailboxes:
     """One folder for each address, one file for each mail, as it was delivered."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         self._lock = threading.Lock()
 
     def deliver(self, address: str, sender: str, data: bytes) -> Path:
@@ -85,7 +86,7 @@ class Mailboxes:
         return sorted(self._folder_of(address).glob("*.eml"))
 
     def _folder_of(self, address: str) -> Path:
-        return self._folder / address.lower().replace("/", "_")
+        return self.folder / address.lower().replace("/", "_")
 
 
 class MailServer:

@@ -7,7 +7,7 @@ operation, so that a test may let another client act in between, or end the clie
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from addin_sim.mailbox.interface import Folder, Item, StoredMail
+from addin_sim.mailbox.interface import SEEN, Folder, Item, StoredMail
 from addin_sim.raw_mail import RawMail, parse
 
 
@@ -15,12 +15,15 @@ from addin_sim.raw_mail import RawMail, parse
 class Stored:
     data: bytes
     flags: frozenset[str]
+    arrived: float
 
 
 @dataclass
 class Shared:
     folders: dict[Folder, dict[int, Stored]] = field(default_factory=lambda: {folder: {} for folder in Folder})
     next_uid: int = 1
+    now: float = 4e9
+    """When mail arrives, in seconds since 1970: long after everything else, unless a test says when."""
 
 
 class MemoryMailbox:
@@ -33,10 +36,12 @@ class MemoryMailbox:
     def connect(self, before_each: Callable[[str], None] = lambda _: None) -> "MemoryMailbox":
         return MemoryMailbox(self.shared, before_each)
 
-    def put(self, folder: Folder, data: bytes, *flags: str) -> int:
+    def put(self, folder: Folder, data: bytes, *flags: str, arrived: float | None = None) -> int:
         uid = self.shared.next_uid
         self.shared.next_uid += 1
-        self.shared.folders[folder][uid] = Stored(data, frozenset(flags))
+        self.shared.folders[folder][uid] = Stored(
+            data, frozenset(flags), self.shared.now if arrived is None else arrived
+        )
         return uid
 
     def contents(self, folder: Folder) -> list[Stored]:
@@ -53,11 +58,17 @@ class MemoryMailbox:
     def read(self, folder: Folder, uid: int) -> StoredMail | None:
         self.before_each("read")
         stored = self.shared.folders[folder].get(uid)
-        return StoredMail(stored.data, "") if stored else None
+        return StoredMail(stored.data, str(stored.arrived)) if stored else None
 
     def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> int:
         self.before_each("append")
-        return self.put(Folder.SENT, data, *flags)
+        return self.put(Folder.SENT, data, *flags, arrived=float(arrived) if arrived else None)
+
+    def mark_seen(self, folder: Folder, uids: Sequence[int]) -> None:
+        for uid in uids:
+            self.before_each("mark_seen")
+            if stored := self.shared.folders[folder].get(uid):
+                stored.flags |= {SEEN}
 
     def delete(self, folder: Folder, uids: Sequence[int]) -> None:
         for uid in uids:
@@ -72,6 +83,6 @@ class MemoryMailbox:
 
     def _items(self, folder: Folder) -> list[Item]:
         return [
-            Item(uid, RawMail(parse(stored.data).fields, b""), stored.flags)
+            Item(uid, RawMail(parse(stored.data).fields, b""), stored.flags, stored.arrived)
             for uid, stored in sorted(self.shared.folders[folder].items())
         ]

@@ -66,7 +66,22 @@ def test_a_second_certificate_beside_ours_is_not_vouched_for(keys: OwnKeys) -> N
     assert not may_answer(challenge, DCA, keys)
 
 
-@pytest.mark.parametrize("token", ["", "short", "with blank in the middle of it", "x" * 201, "ümlaut-ümlaut-ümlaut"])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "short",
+        "with blank in the middle of it",
+        "x" * 201,
+        TOKEN.upper(),
+        TOKEN + "0",
+        TOKEN[:-1],
+        TOKEN[:-1] + "u",
+        "imegw-" + "l" * 32,
+        "x" + TOKEN,
+        "ümlaut-ümlaut-ümlaut",
+    ],
+)
 def test_no_token_no_question(keys: OwnKeys, token: str) -> None:
     assert read_challenge(question(keys, **{"X-IMEGW-Challenge": token})) is None
     assert read_challenge(question(keys).replace(b"Subject:", b"X-IMEGW-Challenge: " + TOKEN.encode() + b"\r\nSubject:")

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from addin_sim.challenges import CHALLENGE_HEADER
+from addin_sim.ime1 import MARKER
 from addin_sim.ime2 import Carrier
 from addin_sim.ime2_pass import Ime2Addin
-from addin_sim.mailbox.interface import Folder
+from addin_sim.mailbox.interface import SEEN, Folder
 from addin_sim.outbox import Kept, Outbox, State
 from addin_sim.outlook_settings import Account, OutlookSettings, Registry, Submission
 from addin_sim.own_keys import OwnKeys, own_keys
 from addin_sim.raw_mail import parse
+from addin_sim.sent_items import FILED
 from addin_sim.submission import Accepted, Refused
 from tests.doubles.memory_mailbox import MemoryMailbox
 from tests.unit.addin_sim.test_challenges import DCA, TOKEN, question
@@ -52,8 +54,8 @@ class Outlook:
         self.submitted.append((recipient, data))
         return self.answers.pop(0) if self.answers else TAKEN
 
-    def keep(self, state: State = State.SENT) -> Kept:
-        kept = self.outbox.keep(parse(original()), Carrier(DCA, "<c1@acme.example>", DATA))
+    def keep(self, state: State = State.SENT, moment: float = MOMENT, carrier_id: str = "<c1@acme.example>") -> Kept:
+        kept = self.outbox.keep(parse(original()), Carrier(DCA, carrier_id, DATA), moment)
         return self.outbox.mark(kept, state, "")
 
     def look(self):  # type: ignore[no-untyped-def]
@@ -65,7 +67,7 @@ def outlook(tmp_path: Path, keys: OwnKeys) -> Outlook:
     return Outlook(tmp_path, keys)
 
 
-@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("state", [State.WAITING, State.SENT])
 @pytest.mark.parametrize(
     "copy", [encrypted_copy(), encrypted_copy("<new@gw>", references="<m1@acme.example>")], ids=["same id", "new id"]
 )
@@ -98,6 +100,85 @@ def test_what_is_not_its_encrypted_copy_removes_nothing(outlook: Outlook, copy: 
     report = outlook.look()
     assert (report.confirmed, report.waiting) == ([], 1)
     assert outlook.outbox.items() == [kept]
+
+
+def test_a_refused_mail_is_never_dropped_by_itself(outlook: Outlook) -> None:
+    kept = outlook.keep(State.REFUSED)
+    outlook.mailbox.put(Folder.INBOX, encrypted_copy())
+    report = outlook.look()
+    assert (report.filed, report.confirmed, report.refused) == (1, [], 1)
+    assert not outlook.look().changed
+    assert outlook.outbox.items() == [kept]
+
+
+def test_two_texts_with_one_message_id_of_which_the_second_is_refused(outlook: Outlook) -> None:
+    """The copy of the first is in Sent Items already; the report and the second pass come together."""
+    first = outlook.keep()
+    outlook.mailbox.put(Folder.INBOX, encrypted_copy())
+    assert outlook.look().returned == [first.id]
+    second = outlook.keep(carrier_id="<c2@acme.example>")
+    outlook.mailbox.put(Folder.INBOX, postfix_report(message_id="<c2@acme.example>"))
+    report = outlook.look()
+    assert (report.confirmed, report.refused, len(report.problems)) == ([], 1, 1)
+    assert [kept.id for kept in outlook.outbox.items()] == [second.id]
+    assert outlook.outbox.carrier(second) == DATA
+
+
+def test_an_older_copy_is_the_copy_of_another_mail(outlook: Outlook) -> None:
+    kept = outlook.keep()
+    outlook.mailbox.put(Folder.SENT, filed(encrypted_copy()), FILED, arrived=MOMENT - 400)
+    assert (outlook.look().confirmed, outlook.outbox.items()) == ([], [kept])
+    assert outlook.look().awaiting_copy == 1
+
+
+def test_an_older_copy_in_the_inbox_waits(outlook: Outlook) -> None:
+    kept = outlook.keep()
+    outlook.mailbox.put(Folder.INBOX, encrypted_copy(), arrived=MOMENT - 400)
+    report = outlook.look()
+    assert (report.filed, report.waiting, report.confirmed) == (0, 1, [])
+    assert outlook.outbox.items() == [kept]
+
+
+def test_a_mail_server_whose_clock_is_a_little_behind(outlook: Outlook) -> None:
+    outlook.keep()
+    outlook.mailbox.put(Folder.INBOX, encrypted_copy(), arrived=MOMENT - 200)
+    assert outlook.look().confirmed == ["<m1@acme.example>"]
+
+
+def test_a_filed_copy_keeps_the_time_of_its_arrival(outlook: Outlook) -> None:
+    outlook.mailbox.put(Folder.SENT, original(), MARKER)
+    outlook.mailbox.put(Folder.INBOX, encrypted_copy(), arrived=1000.0)
+    outlook.look()
+    assert [stored.arrived for stored in outlook.mailbox.contents(Folder.SENT)] == [1000.0]
+
+
+def test_of_two_that_wait_with_one_message_id_none_is_dropped(outlook: Outlook) -> None:
+    kept = [outlook.keep(), outlook.keep(carrier_id="<c2@acme.example>")]
+    outlook.mailbox.put(Folder.INBOX, encrypted_copy())
+    report = outlook.look()
+    assert (report.filed, report.confirmed, report.awaiting_copy) == (1, [], 2)
+    assert {item.id for item in outlook.outbox.items()} == {item.id for item in kept}
+    outlook.outbox.mark(kept[1], State.REFUSED, "554")
+    assert outlook.look().confirmed == ["<m1@acme.example>"]
+    assert [item.id for item in outlook.outbox.items()] == [kept[1].id]
+
+
+def test_a_second_copy_that_is_removed_as_a_duplicate_confirms_nothing(outlook: Outlook) -> None:
+    kept = outlook.keep()
+    outlook.mailbox.put(Folder.SENT, filed(encrypted_copy()), FILED, arrived=MOMENT - 400)
+    outlook.mailbox.put(Folder.SENT, filed(encrypted_copy()), FILED)
+    report = outlook.look()
+    assert (report.duplicates_removed, report.confirmed) == (1, [])
+    assert outlook.outbox.items() == [kept]
+
+
+def test_the_report_says_what_waits_and_since_when(outlook: Outlook) -> None:
+    assert (outlook.look().awaiting_copy, outlook.look().oldest_awaiting) == (0, None)
+    outlook.keep(moment=MOMENT + 5)
+    outlook.keep(moment=MOMENT)
+    outlook.keep(State.REFUSED, moment=MOMENT - 9)
+    report = outlook.look()
+    assert (report.awaiting_copy, report.oldest_awaiting) == (2, MOMENT)
 
 
 def test_a_kill_at_any_step_never_loses_the_mail(tmp_path: Path, keys: OwnKeys) -> None:
@@ -180,12 +261,20 @@ def test_the_question_is_answered_before_the_second_submission(outlook: Outlook,
     assert outlook.mailbox.contents(Folder.INBOX) == []
 
 
-def test_nothing_sent_nothing_answered(outlook: Outlook, keys: OwnKeys) -> None:
+@pytest.mark.parametrize("refused", [False, True])
+def test_nothing_waits_nothing_answered(outlook: Outlook, keys: OwnKeys, refused: bool) -> None:
+    if refused:
+        outlook.keep(State.REFUSED)
     outlook.mailbox.put(Folder.INBOX, question(keys))
     report = outlook.look()
-    assert (report.challenges_answered, len(report.problems)) == (0, 1)
-    assert outlook.submitted == []
-    assert len(outlook.mailbox.contents(Folder.INBOX)) == 1
+    (remark,) = report.remarks
+    assert remark.startswith("A question about your certificate is left over; no mail of yours waits for it.")
+    assert (report.challenges_answered, report.problems, outlook.submitted) == (0, [], [])
+    (left,) = outlook.mailbox.contents(Folder.INBOX)
+    assert SEEN in left.flags
+    assert outlook.look().remarks == [], "said once"
+    outlook.keep()
+    assert outlook.look().challenges_answered == 1, "it was read, but a mail waits for it now"
 
 
 @pytest.mark.parametrize(
@@ -203,14 +292,14 @@ def test_a_question_about_somebody_elses_doing_is_left_to_the_user(
     mail = question(keys, **changes)
     outlook.mailbox.put(Folder.INBOX, mail)
     report = outlook.look()
-    assert "not sent from here" in report.problems[0]
-    assert outlook.submitted == []
+    assert "not sent from here" in report.remarks[0]
+    assert (report.problems, outlook.submitted, outlook.look().remarks) == ([], [], [])
     assert [stored.data for stored in outlook.mailbox.contents(Folder.INBOX)] == [mail]
 
 
 def test_a_question_that_was_read_is_not_told_again(outlook: Outlook, keys: OwnKeys) -> None:
-    outlook.mailbox.put(Folder.INBOX, question(keys), "\\Seen")
-    assert outlook.look().problems == []
+    outlook.mailbox.put(Folder.INBOX, question(keys), SEEN)
+    assert (outlook.look().problems, outlook.look().remarks) == ([], [])
 
 
 def test_a_mail_that_only_looks_like_a_question_is_let_be(outlook: Outlook) -> None:

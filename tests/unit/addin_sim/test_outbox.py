@@ -1,5 +1,6 @@
 """What was written stays until its copy is there: on the disk, sealed, whoever is killed in between."""
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -11,17 +12,19 @@ from addin_sim.outbox import Outbox, State
 from addin_sim.own_keys import ProfileError
 from addin_sim.raw_mail import parse
 
+MOMENT = 1_795_000_000.0
 DCA = "dca@ime.acme.example"
 MAIL = parse(b"Message-ID: <m1@acme.example>\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nSubject: secret\r\n\r\nx\r\n")
 CARRIER = Carrier(DCA, "<c1@acme.example>", b"Subject: Encrypted message\r\n\r\nMIIB\r\n")
 
 
 def test_a_mail_is_kept_byte_for_byte_and_closed_to_others(tmp_path: Path) -> None:
-    kept = Outbox(tmp_path).keep(MAIL, CARRIER)
+    kept = Outbox(tmp_path).keep(MAIL, CARRIER, MOMENT)
     outbox = Outbox(tmp_path)  # another process
     assert outbox.items() == [kept]
     assert outbox.carrier(kept) == CARRIER.data
     assert (kept.state, kept.recipient, kept.carrier_id) == (State.WAITING, DCA, "<c1@acme.example>")
+    assert kept.since == MOMENT
     assert (kept.header.value("Message-ID"), kept.header.value("Date")) == (
         "<m1@acme.example>",
         "Sun, 22 Nov 2026 10:00:00 +0000",
@@ -34,7 +37,7 @@ def test_a_mail_is_kept_byte_for_byte_and_closed_to_others(tmp_path: Path) -> No
 
 def test_marks_survive_and_dropping_forgets(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
-    kept = outbox.keep(MAIL, CARRIER)
+    kept = outbox.keep(MAIL, CARRIER, MOMENT)
     marked = outbox.mark(kept, State.REFUSED, "550 5.7.1 no")
     assert Outbox(tmp_path).find(kept.id) == marked
     assert (marked.state, marked.reply) == (State.REFUSED, "550 5.7.1 no")
@@ -51,7 +54,7 @@ def test_marks_survive_and_dropping_forgets(tmp_path: Path) -> None:
 
 def test_the_oldest_comes_first(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path)
-    kept = [outbox.keep(MAIL, CARRIER) for _ in range(3)]
+    kept = [outbox.keep(MAIL, CARRIER, MOMENT) for _ in range(3)]
     for age, item in enumerate(kept):
         os.utime(tmp_path / "outbox" / f"{item.id}.eml", (1000 - age, 1000 - age))
     assert outbox.items() == kept[::-1]
@@ -60,7 +63,7 @@ def test_the_oldest_comes_first(tmp_path: Path) -> None:
 def test_halves_of_a_mail_are_no_mail(tmp_path: Path) -> None:
     """A kill between the two files of a mail, while it is kept or dropped."""
     outbox = Outbox(tmp_path)
-    kept, other = outbox.keep(MAIL, CARRIER), outbox.keep(MAIL, CARRIER)
+    kept, other = outbox.keep(MAIL, CARRIER, MOMENT), outbox.keep(MAIL, CARRIER, MOMENT)
     (tmp_path / "outbox" / f"{kept.id}.json").unlink()
     (tmp_path / "outbox" / f"{other.id}.eml").unlink()
     assert outbox.items() == []
@@ -69,13 +72,24 @@ def test_halves_of_a_mail_are_no_mail(tmp_path: Path) -> None:
 def test_a_disk_that_takes_nothing_means_that_nothing_is_sent(tmp_path: Path) -> None:
     (tmp_path / "outbox").write_text("in the way")
     with pytest.raises(ProfileError, match="was not sent"):
-        Outbox(tmp_path).keep(MAIL, CARRIER)
+        Outbox(tmp_path).keep(MAIL, CARRIER, MOMENT)
+
+
+def test_a_description_of_old_is_as_old_as_its_mail(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    kept = outbox.keep(MAIL, CARRIER, MOMENT)
+    description = tmp_path / "outbox" / f"{kept.id}.json"
+    facts = json.loads(description.read_bytes())
+    del facts["since"]
+    description.write_text(json.dumps(facts))
+    os.utime(tmp_path / "outbox" / f"{kept.id}.eml", (1000, 1000))
+    assert [item.since for item in outbox.items()] == [1000]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"state": "lost"}'])
 def test_a_broken_description_is_a_sentence(tmp_path: Path, text: str) -> None:
     outbox = Outbox(tmp_path)
-    kept = outbox.keep(MAIL, CARRIER)
+    kept = outbox.keep(MAIL, CARRIER, MOMENT)
     (tmp_path / "outbox" / f"{kept.id}.json").write_text(text)
     with pytest.raises(ProfileError, match=kept.id):
         outbox.items()

@@ -1,13 +1,14 @@
 """The mailbox of the small mail world: numbers never name another mail, two programs may work at once."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from addin_sim.ime1 import MARKER
-from addin_sim.mailbox.interface import Folder, MailboxError
+from addin_sim.mailbox.interface import SEEN, Folder, MailboxError
 from addin_sim.mailbox.world_folder import WorldFolderMailbox
-from addin_sim.sent_items import sync
+from addin_sim.sent_items import FILED, sync
 from addin_sim.world.mail_server import Mailboxes
 from tests.unit.addin_sim.test_sent_items import ALICE, encrypted_copy, filed, original
 
@@ -54,6 +55,33 @@ def test_a_whole_pass(mailbox: WorldFolderMailbox, tmp_path: Path) -> None:
     (kept,) = (tmp_path / ALICE / "sent").glob("*.eml")
     assert kept.read_bytes() == filed(encrypted_copy())
     assert list((tmp_path / ALICE).glob("*.eml")) == []
+
+
+def test_the_time_of_arrival_and_the_flag_of_what_was_read_stay(mailbox: WorldFolderMailbox, tmp_path: Path) -> None:
+    copy = Mailboxes(tmp_path).deliver(ALICE, "", encrypted_copy())
+    os.utime(copy, (1000.5, 1000.5))
+    mailbox.mark_seen(Folder.INBOX, (1, 1))
+    (item,) = mailbox.with_header(Folder.INBOX, "From", "")
+    assert (item.flags, item.arrived) == ({SEEN}, 1000.5)
+    mailbox.append_to_sent(original(), (MARKER,))
+    sync(mailbox, ALICE)
+    (filed_copy,) = mailbox.with_keyword(Folder.SENT, FILED)
+    assert filed_copy.arrived == 1000.5
+
+
+@pytest.mark.parametrize("inside", ["mailboxes", "journal.jsonl"])
+def test_a_folder_that_is_none_of_mailboxes_is_a_sentence(tmp_path: Path, inside: str) -> None:
+    (tmp_path / inside).mkdir()
+    with pytest.raises(MailboxError) as caught:
+        WorldFolderMailbox(tmp_path, ALICE)
+    assert str(caught.value).startswith(f"{tmp_path} holds no mailboxes; ")
+    assert (f"did you mean {tmp_path}/mailboxes?" in str(caught.value)) is (inside == "mailboxes")
+    assert [path.name for path in tmp_path.iterdir()] == [inside], "nothing is made there"
+
+
+def test_no_folder_is_no_mailbox(tmp_path: Path) -> None:
+    with pytest.raises(MailboxError, match="world serve"):
+        WorldFolderMailbox(tmp_path / "nowhere", ALICE)
 
 
 def test_news_end_the_waiting(mailbox: WorldFolderMailbox, tmp_path: Path) -> None:
