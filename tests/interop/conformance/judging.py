@@ -28,6 +28,7 @@ class Excuse(StrEnum):
     )
     OLD_ATTRIBUTES = "its signed attributes name no content type (RFC 5652 section 11.1): refused, as OpenSSL does"
     OLD_CERTIFICATE = "the certificate has a serial number of 0 or a broken field: refused with a sentence"
+    LIBRARY = "a function of the library that is called as it is: nothing of ours would run"
     NONCE = "GCM nonces of fewer than 8 octets are not accepted (RFC 5084 recommends 12): refused by name"
     NO_KEY = "its key is not in the data: the type is recognised and refused"
     OLD_FILE = "the p12 is in a form that the library does not open: refused with a sentence"
@@ -42,6 +43,9 @@ class Excuse(StrEnum):
     )
     DSA_CA = "DSA keys of CAs are not followed: refused as untrusted"
 
+
+TAKEN = frozenset((Excuse.REVOCATION, Excuse.POLICIES))
+"""Here something is taken that its makers refuse; everything else that is excused is refused."""
 
 Outcome = Counter[str]
 """How many came out how: `PASSED` or a reason."""

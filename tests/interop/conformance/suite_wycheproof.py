@@ -8,9 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
 from ime_gateway.base.errors import UnreadableCms
@@ -49,8 +47,8 @@ def cases(vectors: Path) -> Iterator[Case]:
 def _file(path: Path) -> Outcome:
     data = json.loads(path.read_text(encoding="utf-8"))
     judge, output = _judge_of(data["algorithm"])
-    if judge is None:
-        return Counter({Excuse.POST_QUANTUM_KEY.value: data["numberOfTests"]})
+    if isinstance(judge, Excuse):
+        return Counter({judge.value: data["numberOfTests"]})
     outcome: Outcome = Counter()
     for group in data["testGroups"]:
         for test in group["tests"]:
@@ -74,9 +72,9 @@ def _compare(got: bytes | str | None, test: Test, output: str) -> str:
     return PASSED
 
 
-def _judge_of(algorithm: str) -> tuple[Judge | None, str]:
-    """Who judges it, and where the right output stands."""
-    table: dict[str, tuple[Judge | None, str]] = {
+def _judge_of(algorithm: str) -> tuple[Judge | Excuse, str]:
+    """Who judges it, and where the right output stands; or why nobody does."""
+    table: dict[str, tuple[Judge | Excuse, str]] = {
         "RSAES-OAEP": (_oaep, "msg"),
         "RSAES-PKCS1-v1_5": (_pkcs1, "msg"),
         "RSASSA-PKCS1-v1_5": (partial(_signature, "1.2.840.113549.1.1.11"), ""),
@@ -87,8 +85,8 @@ def _judge_of(algorithm: str) -> tuple[Judge | None, str]:
         "XDH": (_agreement, "shared"),
         "AES-GCM": (_gcm, "msg"),
         "AES-WRAP": (_wrap, "msg"),
-        "HKDF-SHA-256": (_hkdf, "okm"),
-        "ML-KEM": (None, ""),
+        "HKDF-SHA-256": (Excuse.LIBRARY, ""),
+        "ML-KEM": (Excuse.POST_QUANTUM_KEY, ""),
     }
     return table[algorithm]
 
@@ -117,7 +115,8 @@ def _pkcs1(group: Test, test: Test) -> bytes | None:
     opened = method.unwrap(key, ciphertext)
     if test["result"] == "invalid":
         assert opened == method.unwrap(key, ciphertext)
-        assert opened is None or opened != bytes.fromhex(test["msg"]) or not opened
+        assert (opened is None) == ("InvalidCiphertextFormat" in test["flags"])  # its length or size: no secret
+        assert opened != bytes.fromhex(test["msg"]) or not opened
         return None
     return opened
 
@@ -212,11 +211,3 @@ def _gcm(group: Test, test: Test) -> bytes | str | None:
 def _wrap(group: Test, test: Test) -> bytes | None:
     (wrap,) = (one for one in KEY_WRAPS.values() if one.key_bytes * 8 == group["keySize"] and not one.triple_des)
     return unwrap(wrap, bytes.fromhex(test["key"]), bytes.fromhex(test["ct"]))
-
-
-def _hkdf(group: Test, test: Test) -> bytes | None:
-    salt, info = bytes.fromhex(test["salt"]) or None, bytes.fromhex(test["info"])
-    try:
-        return HKDF(hashes.SHA256(), test["size"], salt, info).derive(bytes.fromhex(test["ikm"]))
-    except ValueError:
-        return None

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tests.interop.conformance.judging import PASSED, Case, Outcome
+from tests.interop.conformance.judging import PASSED, TAKEN, Case, Outcome
 
 TABLE = Path(__file__).resolve().parents[3] / "docs" / "conformance.md"
 HEAD = """\
@@ -12,12 +12,13 @@ HEAD = """\
 What others' test data says of our S/MIME, and where we differ and why. Written by `make conformance`; the tests run
 every case again and fail when this page is not what they found.
 
-A case *passes* when we answer as its makers say. It is *excused* when we refuse, cleanly and by name, what this version
-does not do; where something is taken that its makers refuse (revocation, policies), the reason says so. No case fails.
-The data are not part of this repository (tests/README.md).
+A case *passes* when we answer as its makers say. It is *refused, excused* when we refuse, cleanly and by name, what
+this version does not do. It is *taken, though refused by its makers* where we believe what they do not: no pass either.
+Every case that does not pass has its reason below; no case comes out otherwise than this page says.
+The data are not part of this repository; tests/README.md says where they come from.
 
-| suite | cases | passed | excused |
-|---|---:|---:|---:|
+| suite | cases | passed | refused, excused | taken, though refused by its makers |
+|---|---:|---:|---:|---:|
 """
 
 
@@ -36,7 +37,7 @@ def render(outcomes: Mapping[Case, Outcome]) -> str:
     return (
         HEAD
         + "\n".join(lines)
-        + "\n\n## Excused, with the reason\n| reason | cases |\n|---|---|\n"
+        + "\n\n## Not passed, with the reason\n| reason | cases |\n|---|---|\n"
         + "\n".join(reasons)
         + "\n"
     )
@@ -44,7 +45,8 @@ def render(outcomes: Mapping[Case, Outcome]) -> str:
 
 def _row(name: str, outcome: Outcome) -> str:
     passed, total = outcome[PASSED], outcome.total()
-    return f"| {name} | {total} | {passed} | {total - passed} |"
+    taken = sum(outcome[reason] for reason in TAKEN)
+    return f"| {name} | {total} | {passed} | {total - passed - taken} | {taken} |"
 
 
 def _reason(reason: str, suites: Counter[str]) -> str:

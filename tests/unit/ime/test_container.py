@@ -8,19 +8,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ime_gateway.ime.container import ContainerFault, OpenedContainer, open_container
+from ime_gateway.ime.container import ContainerFault, OpenedContainer, Unlocked, open_unlocked, unlock
 from ime_gateway.mail.message import parse_message
 from ime_gateway.smime.owned_key import OwnedKey
 from ime_gateway.smime.structures import CmsLimits
 from tests import container_mail as make
+from tests.cbc_envelope import CbcEnvelope, flipped
+from tests.cms_objects import compressed
 from tests.container_mail import ANNA, carrier, container, ime_key, original, signer_of
 from tests.pki import make_user
 
 
-def opened(mail: bytes, *known: Any) -> OpenedContainer | ContainerFault:
+def unlocked(mail: bytes) -> Unlocked:
     key = OwnedKey.from_pkcs8(ime_key().certificate, ime_key().key_der)
     message = parse_message(mail.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-    return open_container(message, [key], known, CmsLimits(), os.urandom)
+    return unlock(message, [key], CmsLimits(), os.urandom)
+
+
+def opened(mail: bytes, *known: Any) -> OpenedContainer | ContainerFault:
+    return open_unlocked(unlocked(mail), known, CmsLimits())
 
 
 def fault(mail: bytes, reason: str) -> ContainerFault:
@@ -87,8 +93,64 @@ def test_two_containers_on_one_carrier() -> None:
 def test_a_signature_that_does_not_fit() -> None:
     signed = make.sign(make.wrap(original()), signer_of(ANNA), detached=True).replace(b"orchid", b"tulips")
     for cipher in ("aes-256-gcm", "aes-256-cbc"):
-        found = fault(carrier(make.encrypt(signed, ime_key(), cipher=cipher, form="DER")), "ime-bad-signature")
-        assert (found.told_once is None) == (cipher == "aes-256-gcm")
+        fault(carrier(make.encrypt(signed, ime_key(), cipher=cipher, form="DER")), "ime-bad-signature")
+
+
+def test_what_the_ledger_is_asked_about() -> None:
+    """Cipher, vector and ciphertext, opened or not; nothing where a tag vouches for them or nothing is sealed."""
+    envelope = CbcEnvelope(container(original(), signer=signer_of(ANNA)).encrypted)
+    end = len(envelope.ciphertext) - 1
+    changed = (
+        envelope.rebuilt(iv=flipped(envelope.iv, 0)),
+        envelope.rebuilt(ciphertext=flipped(envelope.ciphertext, 0)),
+        envelope.rebuilt(ciphertext=flipped(envelope.ciphertext, end)),
+        envelope.rebuilt(ciphertext=envelope.ciphertext[:-16]),
+        envelope.rebuilt(ciphertext=b""),
+    )
+    names = [unlocked(carrier(der)).sealed for der in (envelope.rebuilt(), *changed)]
+    assert len({name.ciphertext_digest for name in names if name}) == len(names)
+    assert len({name.key_digest for name in names if name}) == 1
+    again = unlocked(carrier(envelope.rebuilt(segments=7), form="attachment")).sealed
+    assert again == names[0] != unlocked(container(original(), signer=signer_of(ANNA)).mail).sealed
+    for mail in (
+        container(original(), signer=signer_of(ANNA), cipher="aes-256-gcm").mail,
+        make.sign(make.wrap(original()), signer_of(ANNA)),
+        carrier(make.encrypt(b"x", make.signer_of(ANNA), form="DER")),
+        original(),
+    ):
+        assert unlocked(mail).sealed is None
+
+
+def test_noise_sounds_like_what_does_not_open() -> None:
+    """A wrong key and CBC come out as noise at times; under GCM a sender hears what is missing."""
+    for noise in (
+        os.urandom(200),
+        b"",
+        b"no header at all",
+        b"Subject: x\n\nno type\n",
+        b"\xff\r\xffContent-Type: a/b",
+    ):
+        for cipher, reason in (("aes-256-cbc", "ime-malformed"), ("aes-256-gcm", "ime-")):
+            found = opened(carrier(make.encrypt_binary(noise, ime_key(), cipher=cipher)))
+            assert isinstance(found, ContainerFault) and found.reason.value.startswith(reason)
+            if cipher == "aes-256-cbc":
+                assert found.detail == fault(carrier(b"x"), "ime-malformed").detail
+
+
+def test_several_content_keys_for_one_ciphertext() -> None:
+    """Whoever adds a key of their own could tell from the answer under which of the two the padding is right."""
+    double = make.encrypt(make.sign(make.wrap(original()), signer_of(ANNA)), ime_key(), ime_key(), form="DER")
+    assert fault(carrier(double), "ime-malformed").detail == fault(carrier(b"x"), "ime-malformed").detail
+    under_gcm = container(original(), signer=signer_of(ANNA), own=ime_key(), cipher="aes-256-gcm").mail
+    assert isinstance(opened(under_gcm), OpenedContainer)
+
+
+@pytest.mark.parametrize("cipher", ["aes-256-cbc", "aes-256-gcm"])
+def test_a_signed_layer_in_binary(cipher: str) -> None:
+    """As Outlook writes it (RFC 8551 section 3.1.2 allows any transfer encoding inside)."""
+    signed = make.sign_binary(make.wrap(original()), signer_of(ANNA))
+    found = opened(carrier(make.encrypt_binary(signed, ime_key(), cipher=cipher)))
+    assert isinstance(found, OpenedContainer) and b"orchid" in bytes(found.entity.body)
 
 
 def test_a_key_too_short_to_believe() -> None:
@@ -99,8 +161,11 @@ def test_a_key_too_short_to_believe() -> None:
 def test_certs_only_and_compressed() -> None:
     """What is no container at all is refused without a word of what it was."""
     closed = fault(carrier(os.urandom(64)), "ime-malformed").detail
-    compressed = make.openssl(["cms", "-data_create", "-outform", "DER"], b"x")
-    assert fault(carrier(compressed), "ime-malformed").detail == closed
+    certificate = ["crl2pkcs7", "-nocrl", "-certfile", "/dev/stdin", "-outform", "DER"]
+    certs_only = make.openssl(certificate, signer_of(ANNA).pem)
+    data = make.openssl(["cms", "-data_create", "-outform", "DER"], b"x")
+    for octets in (certs_only, compressed(), data):
+        assert fault(carrier(octets), "ime-malformed").detail == closed
 
 
 @settings(max_examples=60, deadline=None)
