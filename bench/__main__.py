@@ -5,6 +5,7 @@
 
 import argparse
 import platform
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,8 @@ Rows = list[dict[str, object]]
 
 
 def main() -> None:
-    """Run what was asked for."""
+    """Run what was asked for; SIGTERM ends it like an error, after everything that was started is stopped."""
+    signal.signal(signal.SIGTERM, _end)
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("which", nargs="*", help="b1 b2 b2verbs b2memory b3 b4 b7; default: all")
     parser.add_argument("--scale", type=float, default=1.0, help="share of B1's messages")
@@ -39,6 +41,12 @@ def main() -> None:
         console.print(_table(title, rows))
         if name == "b1":
             _plot(rows, Path(__file__).parent / "relay.svg")
+
+
+def _end(number: int, _frame: object) -> None:
+    """Once: `timeout` signals twice, and the second must not end the stopping."""
+    signal.signal(number, lambda *_: None)
+    raise SystemExit(128 + number)
 
 
 def _crypto_core() -> Rows:

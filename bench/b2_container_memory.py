@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bench.b2_smime_read import HEADER, MEMORY_TARGET, MIB, Material, entity
 from ime_gateway.certs.bundle import read_bundle
-from ime_gateway.ime.container import OpenedContainer, open_container
+from ime_gateway.ime.container import OpenedContainer, open_unlocked, unlock
 from ime_gateway.mail.message import parse_message
 from ime_gateway.smime.owned_key import OwnedKey
 from ime_gateway.smime.structures import CmsLimits
@@ -82,7 +82,8 @@ def measure_here(wire: Path, warm: Path, certificate: Path, key: Path) -> float:
 
 
 def _open(received: bytearray, owned: OwnedKey) -> None:
-    opened = open_container(parse_message(received), [owned], [], CmsLimits(), os.urandom)
+    unlocked = unlock(parse_message(received), [owned], CmsLimits(), os.urandom)
+    opened = open_unlocked(unlocked, [], CmsLimits())
     assert isinstance(opened, OpenedContainer), opened
 
 

@@ -41,7 +41,11 @@ class Sink:
             ["smtp-sink", "-c", *_as_nobody(), f"127.0.0.1:{self.port}", "1000"],
             stdout=self._out, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        wait_for_port(self.port)
+        try:
+            wait_for_port(self.port)
+        except BaseException:
+            self.stop()
+            raise
 
     def messages(self) -> int:
         """Messages taken since the start."""
@@ -102,8 +106,8 @@ def postfix_in_clear(folder: Path, sink: int) -> Iterator[int]:
         text = (HERE / "postfix_clear" / name).read_text()
         (config / name).write_text(text.format(**places))
     (config / "dynamicmaps.cf").touch()
-    subprocess.run(["postfix", "-c", str(config), "start"], check=True, capture_output=True)
     try:
+        subprocess.run(["postfix", "-c", str(config), "start"], check=True, capture_output=True)
         wait_for_port(port)
         yield port
     finally:
@@ -116,8 +120,8 @@ def gateway(folder: Path, site: str, sink: int, workers: int = 2, smtp: str = ""
     ours = Gateway(folder)
     ours.configure(next_hop=sink, workers=workers, smtp=smtp)
     ours.apply(site)
-    ours.start()
     try:
+        ours.start()
         yield ours
     finally:
         ours.stop(120)

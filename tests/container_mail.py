@@ -11,6 +11,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from email.message import EmailMessage
+from email.utils import formatdate
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ def original(
     """A mail as its author wrote it; LF line ends. More fields by keyword, `_` for `-`."""
     lines = [f"From: {sender}", f"To: {to}", f"Subject: {subject}", f"Message-ID: <c{next(_ids)}.{time.time()}@acme>"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
-    lines += ["Date: Sun, 22 Nov 2026 10:00:00 +0100", "MIME-Version: 1.0", "Content-Type: text/plain; charset=utf-8"]
+    lines += [] if "Date" in fields else [f"Date: {formatdate(time.time())}"]
+    lines += ["MIME-Version: 1.0", "Content-Type: text/plain; charset=utf-8"]
     return ("\n".join([*lines, "", f"The marker is {MARKER}. {text}", ""])).encode()
 
 
@@ -147,6 +149,20 @@ def encrypt(entity: bytes, *readers: Entity, cipher: str = "aes-256-cbc", form: 
         return openssl(["cms", "-encrypt", f"-{cipher}", "-outform", form, *files], entity)
 
 
+def sign_binary(entity: bytes, signer: Entity) -> bytes:
+    """`openssl cms -sign -outform DER` as an entity with its octets as they are, which is what Outlook encrypts."""
+    der = sign(entity.replace(b"\n", b"\r\n"), signer, arguments=("-binary", "-outform", "DER"))
+    kind = b'application/pkcs7-mime; smime-type=signed-data; name="smime.p7m"'
+    return b"Content-Type: " + kind + b"\r\nContent-Transfer-Encoding: binary\r\n\r\n" + der
+
+
+def encrypt_binary(entity: bytes, reader: Entity, cipher: str = "aes-256-cbc") -> bytes:
+    """`openssl cms -encrypt -binary`: DER, the content octet for octet."""
+    with tempfile.TemporaryDirectory() as name:
+        certificate = str(reader.write(Path(name), "reader")[0])
+        return openssl(["cms", "-encrypt", "-binary", f"-{cipher}", "-outform", "DER", certificate], entity)
+
+
 @dataclass(frozen=True)
 class Carried:
     """The steps of a container, for tests that change one of them."""
@@ -165,10 +181,16 @@ def container(
     cipher: str = "aes-256-cbc",
     ime: str = IME,
     own: Entity | None = None,
+    binary: bool = False,
     **outside: Any,
 ) -> Carried:
-    """Sign, encrypt and mail `mail` as the add-in does; `outside` are arguments of `carrier`."""
+    """Sign, encrypt and mail `mail` as the add-in does; `outside` are arguments of `carrier`. binary: the signed layer
+    in octets, opaque."""
     entity = wrap(mail, shape)
+    if binary and signer is not None:
+        signed = sign_binary(entity, signer)
+        encrypted = encrypt_binary(signed, ime_key(ime), cipher)
+        return Carried(signed, encrypted, carrier(encrypted, **{"to": ime, **outside}))
     signed = sign(entity, signer, detached=detached) if signer is not None else entity
     encrypted = encrypt(signed, ime_key(ime), *([own] if own is not None else []), cipher=cipher, form="DER")
     return Carried(signed, encrypted, carrier(encrypted, **{"to": ime, **outside}))

@@ -1,7 +1,8 @@
 """How the gateway is, in one value: what `/healthz`, the overview page and `check` speak about.
 
 Load balancers and monitoring ask whether mail may be sent here; the answer is yes only when every
-listener accepts and the store writes, because only then can a message become durable before its 250.
+listener accepts, the store writes and its live data can be read, because only then can a message be decided and
+become durable before its 250.
 """
 
 from collections.abc import Mapping

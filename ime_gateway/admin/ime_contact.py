@@ -8,6 +8,7 @@ whoever publishes them must always replace both, because an old `userSMIMECertif
 
 import base64
 import json
+import unicodedata
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
@@ -45,7 +46,7 @@ certificate.p7c           the same as a PKCS#7 bundle without signature
 userCertificate.der       value of the attribute userCertificate (the certificate, without ;binary in Active Directory)
 userSMIMECertificate.bin  value of the attribute userSMIMECertificate: signed with the IME key; Outlook reads it first
 contact.json              everything a publishing program needs: names, address, thumbprint, validity, file names
-contact.ldif              the attributes of an Active Directory contact; put your own dn: in the first line
+contact.ldif              an Active Directory contact; put your own place into the line that begins with dn:
 
 Thumbprint (SHA-256): {groups}
 Valid until {until}.
@@ -88,7 +89,7 @@ def contact_files(domain: str, address: str, pair: KeyPair, display_name: str, m
         "domain": domain,
         "address": address,
         "display_name": name,
-        "common_name": name,
+        "common_name": _common_name(name, address),
         "thumbprint": certificate.thumbprint,
         "not_before": rfc3339(certificate.not_before),
         "not_after": rfc3339(certificate.not_after),
@@ -109,7 +110,7 @@ def contact_files(domain: str, address: str, pair: KeyPair, display_name: str, m
         "userCertificate.der": certificate.der,
         "userSMIMECertificate.bin": blob,
         "contact.json": (json.dumps(facts, indent=2, ensure_ascii=True) + "\n").encode(),
-        "contact.ldif": _ldif(name, address, certificate.der, blob),
+        "contact.ldif": _ldif(name, _common_name(name, address), address, certificate.der, blob),
     }
     return ContactFiles(address, certificate.thumbprint, name, files)
 
@@ -120,14 +121,14 @@ def certificate_forms(certificate: Certificate) -> dict[str, bytes]:
     return {"pem": pem(certificate), "der": certificate.der, "p7c": bundle}
 
 
-def _ldif(name: str, address: str, der: bytes, blob: bytes) -> bytes:
+def _ldif(name: str, common_name: str, address: str, der: bytes, blob: bytes) -> bytes:
     """An LDIF record (RFC 2849) of a contact; only its place in the directory is left to fill in."""
     lines = [
         "version: 1",
-        _attribute("dn", f"CN={_escaped(name)},OU=PUT-YOUR-OWN,DC=PUT-YOUR-OWN"),
+        _attribute("dn", f"CN={_escaped(common_name)},OU=PUT-YOUR-OWN,DC=PUT-YOUR-OWN"),
         "changetype: add",
         "objectClass: contact",
-        _attribute("cn", name),
+        _attribute("cn", common_name),
         _attribute("displayName", name),
         _attribute("mail", address),
         _attribute("proxyAddresses", f"SMTP:{address}"),
@@ -138,6 +139,21 @@ def _ldif(name: str, address: str, der: bytes, blob: bytes) -> bytes:
         f"userSMIMECertificate:: {_base64(blob)}",
     ]
     return ("\n".join(_folded(line) for line in lines) + "\n").encode("ascii")
+
+
+def _common_name(name: str, address: str) -> str:
+    """The display name in ASCII: tools for directories garble other letters in a `dn`, and base64 there cannot be
+    edited by hand."""
+    spelt = unicodedata.normalize("NFC", name).translate(_GERMAN)
+    letters = unicodedata.normalize("NFKD", spelt).encode("ascii", "ignore").decode("ascii")
+    return " ".join(letters.split())[:_LONGEST_COMMON_NAME].strip() or default_display_name(address)
+
+
+_GERMAN = str.maketrans(
+    {"\u00e4": "ae", "\u00f6": "oe", "\u00fc": "ue", "\u00df": "ss", "\u00c4": "Ae", "\u00d6": "Oe", "\u00dc": "Ue"}
+)
+_LONGEST_COMMON_NAME = 64
+"""ub-common-name of X.520."""
 
 
 def _attribute(name: str, value: str) -> str:

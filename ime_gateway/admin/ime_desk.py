@@ -4,7 +4,6 @@ A key is changed with an overlap: the old one opens containers for some days mor
 what its offline address book holds. Only a key that somebody stole is closed at once.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -121,7 +120,7 @@ class ImeDesk:
             if row.address != before.address:
                 raise UserError(f"the IME address of {row.domain} was changed meanwhile; try again")
             permitted(row)
-            put_pair(live, row.domain, pair, now + overlap)
+            live.put_ime_key(row.domain, pair.certificate, pair.private_key, older_open_until=now + overlap)
             if not overlap:
                 live.close_older_ime_keys(row.domain)
             live.audit(actor, action, _change_detail(row, pair, now + overlap))
@@ -140,11 +139,6 @@ class ImeDesk:
             counts=counts,
             notes=(*key_notes(domain, keys, self._clock.now()), *signer_notes(domain, counts.pending)),
         )
-
-
-def put_pair(live: RegistryTransaction, domain: str, pair: KeyPair, older_open_until: float) -> bool:
-    """Make a pair the current key of a domain; False when it is."""
-    return live.put_ime_key(domain, pair.certificate, pair.private_key, older_open_until=older_open_until)
 
 
 def ime_json(row: ImeRow) -> dict[str, object]:
@@ -166,7 +160,7 @@ def _key_json(key: ImeKeyEntry) -> dict[str, object]:
         "thumbprint_groups": groups(key.certificate.thumbprint),
         "addresses": sorted(key.certificate.addresses),
         "made_at": rfc3339(key.made_at),
-        "opens_until": None if key.opens_until == math.inf else rfc3339(key.opens_until),
+        "opens_until": None if key.is_current else rfc3339(key.opens_until),
         "private_key": key.has_private_key,
     }
 

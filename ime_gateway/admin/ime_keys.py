@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ime_gateway.admin.timestamps import rfc3339
-from ime_gateway.base.errors import UnreadableCertificate, UserError
-from ime_gateway.certs.bundle import Bundle, read_bundle
+from ime_gateway.base.errors import UserError
+from ime_gateway.certs.bundle import Bundle
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.fitness import fitness_fault
 from ime_gateway.certs.issue import new_key, private_key_der, self_signed
@@ -41,15 +41,6 @@ def make_key_pair(address: str, moment: float, days: int, randomness: Randomness
     return KeyPair(certificate, private_key_der(key))
 
 
-def read_key_pair(data: bytes, password: str | None) -> KeyPair:
-    """The one pair in a PKCS#12 or PEM file; raises UserError that says what is missing."""
-    try:
-        bundle = read_bundle(data, password)
-    except UnreadableCertificate as error:
-        raise UserError(str(error), error.evidence) from None
-    return pair_of(bundle)
-
-
 def pair_of(bundle: Bundle) -> KeyPair:
     """The one pair of an opened file; raises UserError that says what is missing."""
     owned = {entry.thumbprint: entry.pkcs8_der for entry in bundle.private_keys if entry.thumbprint}
@@ -77,9 +68,11 @@ def require_fit(certificate: Certificate, address: str) -> None:
         raise UserError(f"the certificate cannot be used: {fault.detail}")
 
 
-def doubts(certificate: Certificate, address: str, moment: float) -> list[str]:
-    """What an administrator should know about a certificate that can be used; one sentence each."""
+def doubts(certificate: Certificate, domain: str, address: str, moment: float) -> list[str]:
+    """What an administrator should know about the certificate of a managed domain's IME address that can be used, one
+    sentence each; `moment` is now."""
     found = []
+    advice = f"run: ime-gateway ime rotate {domain}"
     if not certificate.addresses:
         found.append(f"the IME certificate names no mail address; some programs want {address} in it")
     elif address not in certificate.addresses:
@@ -92,9 +85,9 @@ def doubts(certificate: Certificate, address: str, moment: float) -> list[str]:
         found.append(f"the IME certificate is not valid before {rfc3339(certificate.not_before)}")
     left = certificate.not_after - moment
     if left < 0:
-        found.append(f"the IME certificate expired at {rfc3339(certificate.not_after)}; run: ime-gateway ime rotate")
+        found.append(f"the IME certificate expired at {rfc3339(certificate.not_after)}; {advice}")
     elif left < EXPIRES_SOON_DAYS * DAY_SECONDS:
-        found.append(f"the IME certificate expires at {rfc3339(certificate.not_after)}; run: ime-gateway ime rotate")
+        found.append(f"the IME certificate expires at {rfc3339(certificate.not_after)}; {advice}")
     return found
 
 

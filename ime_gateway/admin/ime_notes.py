@@ -1,24 +1,25 @@
-"""What administrators should do about IME addresses before users notice: for `ime show`, `apply`, `check`, pages.
+"""What administrators should do about IME addresses before users notice: for commands, pages and the log.
 
 A missing or expired key refuses every container; an overlap that ends too early refuses those of whoever has an
 old address book; a weak way to believe signers should be chosen knowingly.
 """
 
-import math
 from collections.abc import Iterable
 from typing import Final
 
 from ime_gateway.admin.ime_keys import DAY_SECONDS, doubts
 from ime_gateway.admin.timestamps import rfc3339
-from ime_gateway.ports.registry import ImeKeyEntry
+from ime_gateway.ports.registry import ImeKeyEntry, RegistryTransaction
 from ime_gateway.settings.site import ManagedDomain
 
 _OVERLAP_ENDS_DAYS: Final = 3
+LIST_HINT: Final = "; see: ime-gateway ime signers list --pending"
+"""Ends the note on signers that wait; a page that shows their list says something else."""
 
 
 def current_key(keys: Iterable[ImeKeyEntry]) -> ImeKeyEntry | None:
     """The key that address books should have."""
-    return next((key for key in keys if key.opens_until == math.inf), None)
+    return next((key for key in keys if key.is_current), None)
 
 
 def key_notes(domain: ManagedDomain, keys: list[ImeKeyEntry], moment: float) -> list[str]:
@@ -29,13 +30,19 @@ def key_notes(domain: ManagedDomain, keys: list[ImeKeyEntry], moment: float) -> 
     if current is None:
         notes = [f"there is no IME key, so every container is refused; run: ime-gateway ime issue {domain.name}"]
     else:
-        notes = doubts(current.certificate, domain.ime_address, moment)
+        notes = doubts(current.certificate, domain.name, domain.ime_address, moment)
     return notes + [
         f"an older key ({key.certificate.thumbprint[:19]}) opens containers only until {rfc3339(key.opens_until)};"
         " address books should have the new certificate by then"
         for key in keys
         if key is not current and moment < key.opens_until < moment + _OVERLAP_ENDS_DAYS * DAY_SECONDS
     ]
+
+
+def standing_notes(live: RegistryTransaction, moment: float) -> list[tuple[str, str]]:
+    """Managed domains by name, each with a sentence about its IME keys; `moment` is now."""
+    managed = live.view().managed
+    return [(name, note) for name in sorted(managed) for note in key_notes(managed[name], live.ime_keys(name), moment)]
 
 
 def signer_notes(domain: ManagedDomain, pending: int = 0) -> list[str]:
@@ -48,5 +55,5 @@ def signer_notes(domain: ManagedDomain, pending: int = 0) -> list[str]:
         )
     if pending:
         people = "signer waits" if pending == 1 else "signers wait"
-        notes.append(f"{pending} {people} to be confirmed or approved; see: ime-gateway ime signers list --pending")
+        notes.append(f"{pending} {people} to be confirmed or approved{LIST_HINT}")
     return notes

@@ -6,8 +6,12 @@ from ime_gateway.admin.intake import Arrival, arrivals
 from ime_gateway.admin.judging import JudgedCertificate, anchors_of, judged
 from ime_gateway.base.errors import UnreadableCertificate, UserError
 from ime_gateway.certs.bundle import read_bundle
+from ime_gateway.certs.certificate import thumbprint_digits
 from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.registry import CertificateEntry, Registry, RegistryTransaction
+
+_LOOKS_LIKE_DIGITS = 8
+"""A shorter word of such letters may be part of a name."""
 
 
 class KeyDesk:
@@ -20,16 +24,16 @@ class KeyDesk:
     def certificates(
         self, *, address: str = "", search: str = "", limit: int = 1000, offset: int = 0
     ) -> list[JudgedCertificate]:
-        """Certificates by address key, or by a part of address, subject or thumbprint."""
+        """Certificates by address key, or by a part of address, subject or thumbprint (in any spelling)."""
         with self._registry.transaction(write=False) as live:
             anchors = anchors_of(live.view())
-            entries = live.certificates(address=address, search=search, limit=limit, offset=offset)
+            entries = live.certificates(address=address, search=_term(search), limit=limit, offset=offset)
         return [judged(entry, anchors, self._clock.now()) for entry in entries]
 
     def certificate(self, thumbprint: str) -> JudgedCertificate:
         """One certificate by its thumbprint or an unambiguous beginning; raises UserError."""
         with self._registry.transaction(write=False) as live:
-            entry = live.certificate(_with_prefix(thumbprint))
+            entry = live.certificate(thumbprint)
             if entry is None:
                 raise UserError(f"no certificate, or more than one, begins with {thumbprint}; see cert list")
             return judged(entry, anchors_of(live.view()), self._clock.now())
@@ -57,7 +61,7 @@ class KeyDesk:
     def delete(self, thumbprint: str, actor: str) -> str:
         """Remove a certificate and its private key; returns the whole thumbprint."""
         with self._registry.transaction(write=True) as live:
-            entry = live.certificate(_with_prefix(thumbprint))
+            entry = live.certificate(thumbprint)
             if entry is None:
                 raise UserError(f"no certificate, or more than one, begins with {thumbprint}; see cert list")
             whole = entry.certificate.thumbprint
@@ -73,7 +77,7 @@ def _stored(live: RegistryTransaction, item: Arrival) -> CertificateEntry:
     return entry
 
 
-def _with_prefix(thumbprint: str) -> str:
-    """People leave `sha256:` out, and tools write capitals and colons."""
-    digits = thumbprint.strip().lower().removeprefix("sha256:").replace(":", "")
-    return f"sha256:{digits}"
+def _term(search: str) -> str:
+    """Thumbprints are shown in groups and written with colons elsewhere; every spelling finds its certificate."""
+    digits = thumbprint_digits(search)
+    return digits if len(digits) >= _LOOKS_LIKE_DIGITS and set(digits) <= set("0123456789abcdef") else search

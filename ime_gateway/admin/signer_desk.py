@@ -11,13 +11,17 @@ from ime_gateway.admin.judging import certificate_json
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UnreadableCertificate, UserError
 from ime_gateway.certs.bundle import read_bundle
-from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.certificate import Certificate, thumbprint_digits, whole_thumbprint
 from ime_gateway.certs.signing_fitness import signing_fault
 from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.containers import Pin
 from ime_gateway.ports.registry import Registry, RegistryTransaction
 
 _SHORTEST_BEGINNING = 6
+_ENOUGH_TO_APPROVE = 32
+"""128 bits: nobody can make a second certificate that begins so. One that shares the first few digits with somebody
+else's is made in minutes, and carries the same name, because nobody vouches for what is in it."""
+_SHOWN = 3
 
 
 class SignerDesk:
@@ -40,10 +44,13 @@ class SignerDesk:
             return _only(live.pins(address=address_key(address), thumbprint=_beginning(thumbprint)), thumbprint)
 
     def approve(self, thumbprint: str, address: str, note: str, actor: str) -> tuple[Pin, bool]:
-        """Believe a signer that is known here, by thumbprint or its beginning; the pin, and whether it changed."""
-        person = address_key(address)
+        """Believe a signer that is known here; the pin, and whether it changed. Raises UserError, as for a thumbprint
+        of which fewer than 32 digits are given: other certificates may begin with them."""
+        person, digits = address_key(address), _digits(thumbprint)
         with self._registry.transaction(write=True) as live:
-            found = live.pins(address=person, thumbprint=_beginning(thumbprint))
+            found = live.pins(address=person, thumbprint=f"sha256:{digits}")
+            if len(digits) < _ENOUGH_TO_APPROVE:
+                raise _too_few(digits, found)
             if not found:
                 raise UserError(
                     f"no signer of {person} is known whose thumbprint begins so; see: ime-gateway ime signers list"
@@ -90,6 +97,7 @@ class SignerDesk:
     def _set(
         self, live: RegistryTransaction, certificate: Certificate, person: str, note: str, actor: str
     ) -> tuple[Pin, bool]:
+        _require_no_ime_key(certificate, live)
         known = live.pins(address=person, thumbprint=certificate.thumbprint)
         if known and known[0].state == "approved" and note in ("", known[0].note):
             return known[0], False
@@ -113,11 +121,33 @@ def signer_json(pin: Pin) -> dict[str, object]:
     }
 
 
-def _beginning(thumbprint: str) -> str:
-    """People leave `sha256:` out, read groups aloud, and tools write capitals and colons."""
-    digits = thumbprint.strip().lower().removeprefix("sha256:").replace(":", "").replace(" ", "")
+def is_whole_thumbprint(text: str) -> bool:
+    """Does it name one certificate, and not only a beginning?"""
+    return bool(whole_thumbprint(text))
+
+
+def _digits(thumbprint: str) -> str:
+    digits = thumbprint_digits(thumbprint)
     if not set(digits) <= set("0123456789abcdef") or len(digits) > 64:
         raise UserError(f"{thumbprint!r} is no thumbprint (SHA-256, up to 64 hexadecimal digits)")
+    return digits
+
+
+def _too_few(digits: str, found: list[Pin]) -> UserError:
+    """Says what to do, and shows the whole thumbprints that could be meant."""
+    sentence = (
+        f"give the whole thumbprint, or at least {_ENOUGH_TO_APPROVE} of its 64 digits, not {len(digits)}: anybody can"
+        " make a certificate that begins with the same few. Compare all digits with the person"
+    )
+    if not found:
+        return UserError(f"{sentence}; no signer of this person begins so, see: ime-gateway ime signers list")
+    shown = " or ".join(pin.certificate.thumbprint for pin in found[:_SHOWN])
+    more = f" or another of {len(found)}" if len(found) > _SHOWN else ""
+    return UserError(f"{sentence}, then copy: {shown}{more}")
+
+
+def _beginning(thumbprint: str) -> str:
+    digits = _digits(thumbprint)
     if len(digits) < _SHORTEST_BEGINNING:
         raise UserError(f"give at least {_SHORTEST_BEGINNING} digits of the thumbprint, not {thumbprint!r}")
     return f"sha256:{digits}"
@@ -148,6 +178,16 @@ def _require_fit(certificate: Certificate, person: str) -> None:
     fault = signing_fault(certificate)
     if fault is not None:
         raise UserError(f"the certificate cannot sign mail: {fault.detail}")
+
+
+def _require_no_ime_key(certificate: Certificate, live: RegistryTransaction) -> None:
+    """Raises UserError for the key of an IME address of ours, old or new: the gateway has it, no person."""
+    for key in live.ime_keys():
+        if key.certificate.key_digest == certificate.key_digest:
+            raise UserError(
+                f"it is an IME certificate of {key.domain}, which opens containers and signs for nobody;"
+                " ask the person for their own"
+            )
 
 
 def _require_in_time(certificate: Certificate, moment: float) -> None:

@@ -30,10 +30,12 @@ _Step = tuple[Change, _Act | None]
 class SiteDesk:
     """Applies a site. May raise StoreUnavailable; then nothing is applied."""
 
-    def __init__(self, registry: Registry, clock: Clock, randomness: Randomness) -> None:
+    def __init__(self, registry: Registry, clock: Clock, randomness: Randomness, v1_domain: str = "") -> None:
+        """`v1_domain`: that of the IME 1.0 address, which no IME 2.0 address may share."""
         self._registry = registry
         self._clock = clock
         self._randomness = randomness
+        self._v1_domain = v1_domain.lower()
 
     def apply(self, contents: SiteContents, *, prune: bool, dry_run: bool, actor: str) -> ApplyReport:
         """Put `contents` in force; with `prune` also remove what they do not name.
@@ -48,7 +50,7 @@ class SiteDesk:
         with self._registry.transaction(write=not dry_run) as live:
             view = live.view()
             _require_same_side(contents, view)
-            require_no_conflict(contents, view, prune=prune)
+            require_no_conflict(contents, view, self._v1_domain, prune=prune)
             steps = [*_policy(contents, view), *_domains(contents, view), *_people(contents, live, prune=prune)]
             steps += [*_roots(contents, view), *_trust(contents, view)]
             steps += key_steps(contents, live, made, self._clock.now(), actor)

@@ -5,12 +5,13 @@ for nothing, because another administrator was quicker, is thrown away.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ime_gateway.admin.ime_keys import DAY_SECONDS, DEFAULT_DAYS, DEFAULT_OVERLAP_DAYS, KeyPair, groups, make_key_pair
 from ime_gateway.admin.ime_notes import key_notes, signer_notes
 from ime_gateway.admin.site_file import ImeKeyWish, SiteContents
 from ime_gateway.admin.site_report import Change
+from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
 from ime_gateway.ports.clock import Clock, Randomness
 from ime_gateway.ports.directory import SiteView
@@ -24,13 +25,20 @@ def made_keys(
     contents: SiteContents, live: RegistryTransaction, clock: Clock, randomness: Randomness
 ) -> dict[str, KeyPair]:
     """Fresh keys for the domains of a file that want one and have none. Slow; `live` is only read."""
-    having = {key.domain for key in live.ime_keys() if _current(key)}
+    having = {key.domain for key in live.ime_keys() if key.is_current}
     wishes = [wish for wish in contents.ime_keys if wish.pair is None and wish.domain not in having]
     return {wish.domain: make_key_pair(wish.address, clock.now(), DEFAULT_DAYS, randomness) for wish in wishes}
 
 
-def require_no_conflict(contents: SiteContents, view: SiteView, *, prune: bool) -> None:
-    """Raises UserError when an IME address lies in a domain of its own, or two domains share one."""
+def require_no_conflict(contents: SiteContents, view: SiteView, v1_domain: str, *, prune: bool) -> None:
+    """Raises UserError when an IME address lies in a domain of its own, two domains share one, or it lies in
+    `v1_domain`, that of the IME 1.0 address."""
+    for domain, _ in contents.managed:
+        if domain.ime_address and domain.ime_domain == v1_domain:
+            where = contents.ime_places.get(domain.name, domain.name)
+            raise UserError(
+                f"{where}: {v1_domain} is the domain of ime.v1_address too; IME 1.0 and 2.0 need a domain each"
+            )
     managed = {} if prune else dict(view.managed)
     managed |= {domain.name: domain for domain, _ in contents.managed}
     partners = set() if prune else set(view.partners)
@@ -42,13 +50,18 @@ def require_no_conflict(contents: SiteContents, view: SiteView, *, prune: bool) 
 def key_steps(
     contents: SiteContents, live: RegistryTransaction, made: Mapping[str, KeyPair], moment: float, actor: str
 ) -> Iterator[tuple[Change, _Act | None]]:
-    """What becomes of IME keys; in a dry run `made` is empty, and those that would be made are told without digits."""
-    current = {key.domain: key for key in live.ime_keys() if _current(key)}
+    """What becomes of IME keys; in a dry run `made` is empty, and those that would be made are told without digits.
+
+    A file that names what `rotate` replaced changes nothing; raises UserError when that key is closed.
+    """
+    keys = live.ime_keys()
+    current = {key.domain: key for key in keys if key.is_current}
     until = moment + DEFAULT_OVERLAP_DAYS * DAY_SECONDS
     for wish in contents.ime_keys:
         known = current.get(wish.domain)
         pair = wish.pair or made.get(wish.domain)
-        if known is not None and (wish.pair is None or wish.pair.certificate == known.certificate):
+        same = known is not None and (wish.pair is None or wish.pair.certificate == known.certificate)
+        if same or _replaced(wish, keys, moment) is not None:
             yield Change("unchanged", "IME key", wish.address), None
         else:
             name = wish.address if wish.pair is None else f"{wish.address} {groups(wish.pair.certificate.thumbprint)}"
@@ -73,12 +86,43 @@ def notes_after(contents: SiteContents, live: RegistryTransaction, moment: float
     for domain, _ in contents.managed:
         own = [key for key in keys if key.domain == domain.name]
         wish = wishes.get(domain.name)
-        if wish is not None and wish.pair is not None:
+        older = None if wish is None else _replaced(wish, keys, moment)
+        if wish is not None and older is not None:
+            notes.append(
+                f"{domain.name}: {wish.file} is an older key, which opens containers until"
+                f" {rfc3339(older.opens_until)}; it is not made the current one again; take ime_key out of SITE.toml"
+            )
+        elif wish is not None and wish.pair is not None:
             own = [ImeKeyEntry(domain.name, wish.pair.certificate, math.inf, moment, has_private_key=True)]
-        made = wish is not None and not any(_current(key) for key in own)
+        made = wish is not None and not any(key.is_current for key in own)
         found = [*signer_notes(domain), *([] if made else key_notes(domain, own, moment))]
         notes += [f"{domain.name}: {note}" for note in found]
     return notes
+
+
+def _replaced(wish: ImeKeyWish, keys: Iterable[ImeKeyEntry], moment: float) -> ImeKeyEntry | None:
+    """The older key that a file still names, while its overlap lasts; None: it is the current one, or new.
+
+    Raises UserError for one that is closed: whoever stole it could read again. A new certificate of it is no help, so
+    the key itself counts, unless it goes on under another certificate.
+    """
+    if wish.pair is None:
+        return None
+    wished = wish.pair.certificate
+    own = [key for key in keys if key.domain == wish.domain]
+    closed = [key for key in own if not key.is_current and (not key.has_private_key or key.opens_until <= moment)]
+    going_on = {key.certificate.key_digest for key in own if key not in closed}
+    for key in own:
+        same = key.certificate == wished
+        renewed = key.certificate.key_digest == wished.key_digest and wished.key_digest not in going_on
+        if key in closed and (same or renewed):
+            raise UserError(
+                f"{wish.where}: {wish.file} is the key that was retired on {rfc3339(key.opens_until)};"
+                " remove ime_key or name a new file"
+            )
+        if same and not key.is_current:
+            return key
+    return None
 
 
 def _put(wish: ImeKeyWish, pair: KeyPair, until: float, actor: str) -> _Act:
@@ -88,7 +132,3 @@ def _put(wish: ImeKeyWish, pair: KeyPair, until: float, actor: str) -> _Act:
         live.audit(actor, action, f"{wish.domain} {pair.certificate.thumbprint}")
 
     return act
-
-
-def _current(key: ImeKeyEntry) -> bool:
-    return key.opens_until == math.inf

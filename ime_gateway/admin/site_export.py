@@ -5,7 +5,6 @@ Private keys stay behind unless a passphrase is given; then each goes into a PKC
 compared line by line.
 """
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -97,7 +96,7 @@ class _Writer:
         lines += [
             f"# An older IME key ({key.certificate.thumbprint}) opens until {rfc3339(key.opens_until)}; not exported.\n"
             for key in keys
-            if key.has_private_key and key.opens_until != math.inf
+            if key.has_private_key and not key.is_current
         ]
         return "".join(lines)
 

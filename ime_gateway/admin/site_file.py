@@ -5,17 +5,19 @@ as a whole. Every error names the file, the line and the key (design 6.3).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ime_gateway.admin.ime_keys import KeyPair, pair_of, require_fit
 from ime_gateway.admin.intake import Arrival, arrivals
 from ime_gateway.base.errors import ConfigurationError, GatewayError, UserError
-from ime_gateway.certs.bundle import Bundle, read_bundle
+from ime_gateway.certs.bundle import Bundle, PasswordMissing, read_bundle
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.settings.load import SiteFile
 from ime_gateway.settings.site import CertificateFile, ManagedDomain, PartnerDomain, Policy
+
+_PASSWORDS = ("password", "password_file", "password_env")
 
 Read = Callable[[Path], bytes]
 """Reads a file by its absolute path; raises OSError."""
@@ -29,6 +31,10 @@ class ImeKeyWish:
     address: str
     pair: KeyPair | None
     """None: make one when there is none."""
+    file: str = ""
+    """As the SITE.toml names it, for people."""
+    where: str = ""
+    """File, line and key that name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class SiteContents:
     ime_keys: tuple[ImeKeyWish, ...] = ()
     skipped: tuple[str, ...] = ()
     """One sentence for each certificate that could not be read beside others of its file."""
+    ime_places: Mapping[str, str] = field(default_factory=dict)
+    """File, line and key of the `ime_address` of each managed domain that has one."""
 
 
 def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> SiteContents:
@@ -81,6 +89,11 @@ def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> Sit
         trust=reader.trust(),
         ime_keys=tuple(reader.ime_keys()),
         skipped=tuple(reader.skipped),
+        ime_places={
+            domain.name: file.where("managed_domain", position, "ime_address")
+            for position, domain in enumerate(site.managed_domain)
+            if domain.ime_address
+        },
     )
 
 
@@ -95,7 +108,7 @@ class _Reader:
 
     def people(self, position: int, wanted: CertificateFile) -> list[Arrival]:
         key = ("certificate", position)
-        bundle = self._bundle(wanted.file, (*key, "file"), self._password(wanted, key))
+        bundle = self._bundle(wanted.file, (*key, "file"), self._password(wanted, key), _PASSWORDS)
         try:
             return arrivals(bundle, wanted.addresses)
         except GatewayError as error:
@@ -119,14 +132,15 @@ class _Reader:
                 continue
             key = ("managed_domain", position)
             path = Path(domain.ime_key)
-            bundle = self._bundle(path, (*key, "ime_key"), self._password(domain, key, "ime_key_"))
+            names = tuple(f"ime_key_{name}" for name in _PASSWORDS)
+            bundle = self._bundle(path, (*key, "ime_key"), self._password(domain, key, "ime_key_"), names)
+            where = self._file.where(*key, "ime_key")
             try:
                 pair = pair_of(bundle)
                 require_fit(pair.certificate, domain.ime_address)
             except UserError as error:
-                where = self._file.where(*key, "ime_key")
                 raise ConfigurationError(f"{where}: {path}: {error}", error.evidence) from None
-            yield ImeKeyWish(domain.name, domain.ime_address, pair)
+            yield ImeKeyWish(domain.name, domain.ime_address, pair, str(path), where)
 
     def roots(self) -> tuple[Certificate, ...]:
         found: dict[str, Certificate] = {}
@@ -155,9 +169,15 @@ class _Reader:
             found[thumbprint] = TrustEntry(thumbprint, line.verdict, line.allow_expired, line.note)
         return tuple(found.values())
 
-    def _bundle(self, path: Path, key: Sequence[str | int], password: str | None) -> Bundle:
+    def _bundle(
+        self, path: Path, key: Sequence[str | int], password: str | None, password_keys: Sequence[str] = ()
+    ) -> Bundle:
+        """`password_keys`: the keys that could have given a password."""
         try:
             bundle = read_bundle(self._bytes(path, key), password)
+        except PasswordMissing as error:
+            advice = f"; set {', '.join(password_keys[:-1])} or {password_keys[-1]}" if password_keys else ""
+            raise ConfigurationError(f"{self._file.where(*key)}: {path}: {error}{advice}", error.evidence) from None
         except GatewayError as error:
             if isinstance(error, ConfigurationError):
                 raise
@@ -175,7 +195,7 @@ class _Reader:
             raise ConfigurationError(sentence) from None
 
     def _password(self, wanted: CertificateFile | ManagedDomain, key: tuple[str, int], prefix: str = "") -> str | None:
-        names = [f"{prefix}{name}" for name in ("password", "password_file", "password_env")]
+        names = [f"{prefix}{name}" for name in _PASSWORDS]
         given = [name for name in names if getattr(wanted, name)]
         if len(given) > 1:
             raise ConfigurationError(f"{self._file.where(*key, given[1])}: give only one of {' and '.join(given)}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ime_gateway.base.errors import UnreadableCertificate, UserError
 from ime_gateway.certs.bundle import read_bundle
+from ime_gateway.certs.certificate import thumbprint_digits, whole_thumbprint
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.ports.registry import Registry, RegistryTransaction
 
@@ -51,15 +52,14 @@ class TrustDesk:
 
     def whole_thumbprint(self, text: str) -> str:
         """A thumbprint from a whole one, or from the beginning of a stored certificate's; raises UserError."""
-        digits = text.strip().lower().removeprefix("sha256:").replace(":", "")
-        if len(digits) == 64 and set(digits) <= set("0123456789abcdef"):
-            return f"sha256:{digits}"
+        if whole := whole_thumbprint(text):
+            return whole
         with self._registry.transaction(write=False) as live:
-            return _known(live, f"sha256:{digits}")
+            return _known(live, f"sha256:{thumbprint_digits(text)}")
 
     def remove(self, thumbprint: str, actor: str) -> str:
         """Remove a line by its thumbprint or an unambiguous beginning; returns the whole one."""
-        digits = thumbprint.strip().lower().removeprefix("sha256:").replace(":", "")
+        digits = thumbprint_digits(thumbprint)
         with self._registry.transaction(write=True) as live:
             matching = [line for line in live.view().trust if digits and line.startswith(f"sha256:{digits}")]
             if len(matching) != 1:

@@ -9,6 +9,7 @@ from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.lookup.dns import DnsExchangers
 from ime_gateway.mail.address import parse_path
 from ime_gateway.pipeline.container_in import ContainerReader
+from ime_gateway.pipeline.container_ledger import Ledger
 from ime_gateway.pipeline.container_replies import ContainerReplies
 from ime_gateway.pipeline.container_signers import SignerBook
 from ime_gateway.pipeline.deliver import Deliverer
@@ -28,8 +29,8 @@ def trace_key(master_key: bytes) -> bytes:
     return hmac.digest(master_key, b"trace header", hashlib.sha256)
 
 
-def build_planner(installation: Installation, randomness: Randomness = os.urandom) -> Planner:
-    """What turns a submission into a plan; used by `receive` and by `explain` alike."""
+def build_planner(installation: Installation, ledger: Ledger, randomness: Randomness = os.urandom) -> Planner:
+    """What turns a submission into a plan; used by `receive` and, with a ledger that only reads, by `explain`."""
     settings, store = installation.settings, installation.store
     pseudo_recipient = parse_path(settings.ime.v1_address)
     return Planner(
@@ -37,7 +38,7 @@ def build_planner(installation: Installation, randomness: Randomness = os.urando
         pseudo_recipient=pseudo_recipient,
         facts=FactGatherer(store.directory, store.containers),
         trace_key=trace_key(installation.master_key),
-        containers=ContainerReader(store.containers, SignerBook(store.directory), pseudo_recipient, randomness),
+        containers=ContainerReader(store.containers, ledger, SignerBook(store.directory), pseudo_recipient, randomness),
     )
 
 
@@ -74,7 +75,7 @@ def build_receiver(
     """The gateway behind the SMTP door of one worker."""
     store, settings = installation.store, installation.settings
     return Receiver(
-        planner=build_planner(installation, randomness),
+        planner=build_planner(installation, store.containers, randomness),
         protector=Protector(store.spool, randomness, settings.smtp.hostname, trace_key(installation.master_key)),
         directory=store.directory,
         queue=queue,

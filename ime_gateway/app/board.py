@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from ime_gateway.base.reasons import Reason
 
-OUTCOMES = ("accepted", "delivered", "deferred", "failed", "dropped", "reported")
+OUTCOMES = ("accepted", "duplicate", "delivered", "deferred", "failed", "dropped", "reported")
 COUNTERS = (*OUTCOMES, "accepted_bytes", *(f"refused:{reason.value}" for reason in Reason))
 _INDEX = {name: index for index, name in enumerate(COUNTERS)}
 

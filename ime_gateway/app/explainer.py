@@ -12,6 +12,7 @@ from ime_gateway.base.errors import UnreadableMail, UserError
 from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.address import Address, parse_path
+from ime_gateway.pipeline.container_ledger import ReadingLedger
 from ime_gateway.pipeline.container_verdicts import (
     Answer,
     AnsweredBefore,
@@ -37,7 +38,7 @@ class Explainer:
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
-        self._planner = build_planner(installation)
+        self._planner = build_planner(installation, ReadingLedger(installation.store.containers))
 
     async def __call__(
         self, data: bytearray, listener: Listener, sender: str, recipients: Sequence[str], peer: str, moment: float
@@ -53,10 +54,14 @@ class Explainer:
             if isinstance(planned, Planned):
                 refusal = refusal_of(planned)
                 reply = reply_for(refusal) if refusal is not None else None
-                return explain(planned.prepared.direction, planned.prepared.ime, planned.plan, reply)
-            refused = planned if isinstance(planned, Refused) else _refusal_in(planned)
-        if refused is None:
-            return explain(direction, ime, Plan("deliver", ()), None)
+                prepared = planned.prepared
+                hidden = prepared.hide_subject
+                return explain(prepared.direction, prepared.ime, planned.plan, reply, hide_subject=hidden)
+            told = planned if isinstance(planned, Refused) else _told_of(planned)
+            if isinstance(told, str):
+                taken = explain(direction, ime, Plan("deliver", ()), None, hide_subject=False)
+                return {**taken, "note": told}
+            refused = told
         return explain_refusal(direction, ime, reply_for(refused), temporary=refused.temporary)
 
     def _at_the_door(self, submission: Submission, listener: Listener, view: SiteView) -> Refused | None:
@@ -77,16 +82,21 @@ class Explainer:
         return None
 
 
-def _refusal_in(verdict: ContainerVerdict) -> Refused | None:
-    """What the peer would hear of a container that is no message to deliver; None: 250, and nothing is sent."""
+def _told_of(verdict: ContainerVerdict) -> Refused | str:
+    """What the peer would hear of a container that is no message to deliver; or why it hears 250, and nothing is
+    sent."""
     match verdict:
         case RefusedContainer():
             return verdict.refusal
         case Question():
             detail = "the mailbox would be asked whether this signer is its own"
             return Refused(Reason.IME_SIGNER_UNKNOWN, detail, temporary=True, address=str(verdict.person))
-        case Answer() | AnsweredBefore() | Duplicate():
-            return None
+        case Answer():
+            return "it answers a question about a signer, who would be confirmed; nothing would be sent"
+        case AnsweredBefore():
+            return "it answers a question that is answered; nothing would be sent"
+        case Duplicate():
+            return f"this container was accepted before as {verdict.message}; nothing would be sent again"
         case _:
             assert_never(verdict)
 

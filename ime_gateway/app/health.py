@@ -1,8 +1,8 @@
 """How the gateway is: what healthz, the overview and the metrics say, from one place.
 
-200 only when every worker takes mail and the store takes writes, because only then can a message become
-durable before its 250. The store is asked in a thread of its own: whoever asks for the report never waits
-for it, and a store that does not answer is a finding like any other.
+200 only when every worker takes mail, the store takes writes and the live data can be read, because only then can
+a message be decided and become durable before its 250. The store is asked in a thread of its own: whoever asks for
+the report never waits for it, and a store that does not answer is a finding like any other.
 """
 
 import threading
@@ -21,30 +21,35 @@ STALE_SECONDS = 5.0
 """An answer of the store that is older says that it does not answer."""
 SILENT_SECONDS = 15.0
 """A worker whose event loop gave no sign for so long is taken for stuck."""
+_NOT_ASKED = "the store was not asked yet"
 
 log = structlog.get_logger("health")
 
 
 class StoreProbe:
-    """Writes to the store again and again, and remembers how it went."""
+    """Writes to the store and reads its live data again and again, and remembers how it went."""
 
-    def __init__(self, check_write: Callable[[], None]) -> None:
-        self._check_write = check_write
+    def __init__(self, check_write: Callable[[], None], check_live_data: Callable[[], None]) -> None:
+        self._questions = {"store": check_write, "live_data": check_live_data}
         self._answered_at = time.monotonic()
-        self._trouble = "the store was not asked yet"
+        self._troubles = dict.fromkeys(self._questions, _NOT_ASKED)
 
     def ask(self) -> None:
-        """One question; logs what is wrong when it changes."""
+        """Both questions once; logs what is wrong when it changes."""
+        self._troubles = {name: self._trouble(name) for name in self._questions}
+        self._answered_at = time.monotonic()
+
+    def _trouble(self, name: str) -> str:
+        before = self._troubles[name]
         try:
-            self._check_write()
-            trouble = ""
+            self._questions[name]()
         except StoreUnavailable as error:
-            trouble = str(error)
-            if trouble != self._trouble:
-                log.error("store does not write", cause=error.evidence or trouble)
-        if not trouble and self._trouble and "not asked" not in self._trouble:
-            log.info("store writes again")
-        self._trouble, self._answered_at = trouble, time.monotonic()
+            if str(error) != before:
+                log.error("store cannot be used", check=name, cause=error.evidence or str(error))
+            return str(error)
+        if before not in ("", _NOT_ASKED):
+            log.info("store can be used again", check=name)
+        return ""
 
     def run(self) -> None:
         """For ever, in a thread."""
@@ -56,19 +61,20 @@ class StoreProbe:
         """Begin asking, in a thread that ends with the process."""
         threading.Thread(target=self.run, name="store-probe", daemon=True).start()
 
-    def words(self) -> str:
-        """`ok`, or one sentence."""
+    def checks(self) -> Mapping[str, str]:
+        """By check: `ok`, or one sentence."""
+        found = {name: trouble or "ok" for name, trouble in self._troubles.items()}
         silent = time.monotonic() - self._answered_at
         if silent > STALE_SECONDS:
-            return f"the store has not answered for {silent:.0f} seconds"
-        return self._trouble or "ok"
+            found["store"] = f"the store has not answered for {silent:.0f} seconds"
+        return found
 
 
 class Answers(Protocol):
     """Whoever can say how the store is."""
 
-    def words(self) -> str:
-        """`ok`, or one sentence."""
+    def checks(self) -> Mapping[str, str]:
+        """By check, `store` among them: `ok`, or one sentence."""
         ...
 
 
@@ -82,7 +88,7 @@ class Health:
 
     def __call__(self) -> HealthReport:
         """How the gateway is right now."""
-        checks = {"store": self._store.words(), "workers": self._workers()}
+        checks = {**self._store.checks(), "workers": self._workers()}
         return HealthReport(self._status(checks), checks, self._ports)
 
     @property

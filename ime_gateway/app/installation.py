@@ -94,6 +94,15 @@ def open_installation(config: Path) -> Iterator[Installation]:
         store.close()
 
 
+@contextmanager
+def open_current_installation(config: Path) -> Iterator[Installation]:
+    """The installation for a command: also raises ConfigurationError when the database is of another version, before
+    anything is read as if it were of this one."""
+    with open_installation(config) as installation:
+        installation.require_current_schema()
+        yield installation
+
+
 def open_installed_store(settings: Settings, master_key: bytes, config: Path) -> Store:
     """The store that `settings` name; spooled bodies lie beside `gateway.toml`. Raises ConfigurationError."""
     folder = config.absolute().parent

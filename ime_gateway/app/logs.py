@@ -6,25 +6,34 @@ import traceback
 from types import TracebackType
 
 import structlog
+from structlog.typing import Processor
 
 from ime_gateway.base.errors import GatewayError
 
 
 def configure_logs() -> None:
-    """Set up structlog for this process; values are escaped by JSON, so no line can be forged."""
+    """Set up the logs of this process, ours and those of libraries (waitress, asyncio: warnings and worse); values are
+    escaped by JSON, so no line can be forged."""
+    common: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+    ]
+    last: list[Processor] = [structlog.processors.ExceptionRenderer(_describe), structlog.processors.JSONRenderer()]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            structlog.processors.ExceptionRenderer(_describe),
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*common, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*common, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
 def _describe(exc_info: tuple[type[BaseException], BaseException, TracebackType | None]) -> str:

@@ -38,6 +38,8 @@ class MeteredReception:
         size = len(submission.data)
         outcome = await self._inner.receive(submission)
         match outcome:
+            case Accepted(duplicate=True):
+                self._count("duplicate", 1)
             case Accepted():
                 self._count("accepted", 1)
                 self._count("accepted_bytes", size)

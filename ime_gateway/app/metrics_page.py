@@ -45,6 +45,7 @@ class GatewayCollector(Collector):
         yield GaugeMetricFamily("imegw_store_up", "1 when the store takes writes", value=writes)
         if writes:
             yield from self._queue()
+            yield from self._ime()
 
     def _queue(self) -> Iterable[Metric]:
         try:
@@ -57,6 +58,21 @@ class GatewayCollector(Collector):
         yield rows
         age = max(0.0, time.time() - oldest[0].received_at) if oldest else 0.0
         yield GaugeMetricFamily("imegw_queue_oldest_seconds", "Age of the oldest message in the queue", value=age)
+
+    def _ime(self) -> Iterable[Metric]:
+        """Of domains that have an IME address: a key without one opens nothing, and its end is nobody's worry."""
+        try:
+            with self._registry.transaction(write=False) as live:
+                managed, keys, pending = live.view().managed, live.ime_keys(), live.container_counts().pending
+        except StoreUnavailable:
+            return
+        help_text = "When the certificate of a domain's IME address expires, seconds since 1970 UTC"
+        expiries = GaugeMetricFamily("imegw_ime_key_expires_timestamp_seconds", help_text, labels=["domain"])
+        for key in keys:
+            if key.is_current and key.domain in managed and managed[key.domain].ime_address:
+                expiries.add_metric([key.domain], key.certificate.not_after)
+        yield expiries
+        yield GaugeMetricFamily("imegw_signers_pending", "Signers that wait to be confirmed or approved", value=pending)
 
 
 def metrics_app(board: Board, registry: Registry, health: Health) -> Any:

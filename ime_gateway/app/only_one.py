@@ -25,7 +25,9 @@ def only_one(config: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
-            raise ConfigurationError(f"this installation is already served by process {holder}") from None
+            raise ConfigurationError(
+                f"this installation is already served by process {holder}; stop it first"
+            ) from None
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield

@@ -61,7 +61,7 @@ def _serve(
     board: Board,
 ) -> None:
     registry, web = installation.store.registry, installation.settings.web
-    probe = StoreProbe(registry.check_write)
+    probe = StoreProbe(registry.check_write, registry.check_live_data)
     probe.start()
     health = Health(probe, board, ports)
     desks = open_desks(registry, SystemClock(), secrets.token_bytes)

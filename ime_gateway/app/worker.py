@@ -19,6 +19,7 @@ import uvloop
 from ime_gateway.app.assemble import build_deliverer, build_receiver, build_relay
 from ime_gateway.app.board import Board, WorkerState
 from ime_gateway.app.entropy import PooledRandomness
+from ime_gateway.app.housekeeping import keep_house
 from ime_gateway.app.installation import Installation, open_installation
 from ime_gateway.app.logs import configure_logs
 from ime_gateway.app.metering import MeteredQueue, MeteredReception
@@ -130,12 +131,10 @@ class _Worker:
         await deliverer.run()
 
     async def _keep_house(self) -> None:
-        """Forget what has had its time, now and every hour; one worker of a node is enough."""
+        """Now and every hour; one worker of a node is enough."""
         while self._index == 0:
             try:
-                moment = SystemClock().now()
-                for domain in await asyncio.to_thread(self._installation.store.tidy, moment):
-                    log.info("private key of an older IME certificate erased, its overlap is over", domain=domain)
+                await asyncio.to_thread(keep_house, self._installation.store, SystemClock().now())
             except StoreUnavailable as error:
                 log.error("store not available", cause=error.evidence or str(error))
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)

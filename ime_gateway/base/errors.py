@@ -7,7 +7,8 @@
     |-- UnreadableMail        bytes that are no message we could handle safely
     |-- UnreadableCms         bytes that are no CMS object we could handle safely
     |-- UnreadableCertificate bytes that are no certificate or key that we can read
-    `-- AlreadySeen           a container that was accepted before, found while committing it
+    |-- AlreadySeen           a container that was accepted before, found while committing it
+    `-- OtherSignerFirst      a first container whose sender got another signer meanwhile, found while committing it
 
 Every error has two voices: `str(error)` is one sentence that may be shown to whoever asked,
 `evidence` is for the log.
@@ -48,3 +49,7 @@ class UnreadableCms(GatewayError):
 
 class AlreadySeen(GatewayError):
     """This container was accepted before, perhaps by another worker a moment ago; nothing was written."""
+
+
+class OtherSignerFirst(GatewayError):
+    """Another certificate became known for this person before the first use of this one; nothing was written."""

@@ -16,6 +16,8 @@ class Accepted:
 
     message_id: str
     """Our queue id, the one in the reply, the queue and the tracking page."""
+    duplicate: bool = False
+    """It was accepted under this id before (or, an answer, had done what it should): nothing is sent again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ _SENTENCES: dict[Reason, str] = {
     Reason.IME_SIGNER_UNKNOWN: "The certificate that signed the container is not known for this sender.",
     Reason.IME_SIGNER_MISMATCH: "The container was signed by somebody else than its sender.",
     Reason.IME_REPLAY: "This container was already processed for another sender.",
-    Reason.IME_TOO_OLD: "The container was signed too long ago.",
+    Reason.IME_TOO_OLD: "The times of the container do not fit: it is too old, or a clock is wrong.",
     Reason.IME_NESTED: "A container lies inside the container.",
     Reason.IME_TNEF: "The message is in Outlook's own format (winmail.dat); send it as HTML or plain text.",
     Reason.IME_CALENDAR: "Invitations cannot be encrypted internally; send a normal message instead.",

@@ -41,6 +41,10 @@ _SIGNED_DATA = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
 _INTEGER = b"\x02"
 
 
+class PasswordMissing(UnreadableCertificate):
+    """What is in the file is encrypted, and no password was given; or it is damaged, which looks the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class PrivateKeyEntry:
     """A private key of the file."""
@@ -210,11 +214,10 @@ def _open_key(
 def _closed(what: str, password: bytes | None, error: Exception) -> UnreadableCertificate:
     if isinstance(error, (UnsupportedAlgorithm, TypeError)) and "assword" not in str(error):
         sentence = f"the {what} uses an algorithm that is not supported; convert it with openssl"
-    elif password:
-        sentence = f"the {what} cannot be opened: the password is wrong or the file is damaged"
-    else:
-        sentence = f"the {what} cannot be opened: it needs a password, or it is damaged"
-    return UnreadableCertificate(sentence, f"{type(error).__name__}")
+        return UnreadableCertificate(sentence, f"{type(error).__name__}")
+    if password:
+        return UnreadableCertificate(f"the {what} cannot be opened: the password is wrong or the file is damaged")
+    return PasswordMissing(f"the {what} cannot be opened: it needs a password, or it is damaged")
 
 
 def _parsed(what: str, parse: Callable[[], T]) -> T:

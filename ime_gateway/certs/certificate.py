@@ -215,6 +215,18 @@ def _subject_key_identifier(parsed: x509.Certificate) -> bytes | None:
         return None
 
 
+def thumbprint_digits(text: str) -> str:
+    """The digits of a thumbprint, or of its beginning, however it is written: people leave `sha256:` out and read
+    groups aloud, tools write capitals and colons. Lower case; whether they are hexadecimal digits is not judged."""
+    return "".join(text.lower().split()).removeprefix("sha256:").replace(":", "")
+
+
+def whole_thumbprint(text: str) -> str:
+    """`sha256:` and 64 hexadecimal digits, from any spelling of a whole thumbprint; empty when it is none."""
+    digits = thumbprint_digits(text)
+    return f"sha256:{digits}" if len(digits) == 64 and set(digits) <= set("0123456789abcdef") else ""
+
+
 class Places(NamedTuple):
     """Where a few fields stand in the DER of a certificate, headers included."""
 

@@ -23,6 +23,8 @@ CHALLENGE_HEADER = "X-IMEGW-Challenge"
 CERTIFICATE_HEADER = "X-IMEGW-Challenge-Certificate"
 LASTS_SECONDS = 48 * 3600
 """As long as mail servers commonly retry what was answered with a temporary refusal."""
+ASK_AGAIN_SECONDS = 4 * 3600
+"""After this the next attempt of the mail server asks anew: a mail can get lost or be overlooked."""
 MOST_OPEN = 3
 """Unanswered questions to one person; more would be mail from us that an attacker orders."""
 TOKEN_BYTES = 20
@@ -119,8 +121,9 @@ _TEXT = """\
 Hello,
 
 an encrypted message from {mailbox}
-has reached the mail encryption gateway. It waits there, because
-the certificate that signed it is not known as yours yet.
+has reached the mail encryption gateway. Your mail server keeps it
+and tries again, because the certificate that signed it is not
+known as yours yet.
 This happens once for each computer that you write from.
 
 The certificate:

@@ -3,49 +3,37 @@
 The add-in signs the original, encrypts it to the IME address, and mails that as a neutral carrier, so that the mail
 server sees nothing. Shapes are read liberally, meaning strictly: one container, one signature over all of it, intact.
 Encryption proves nothing about its sender (anybody may encrypt to the IME address, CBC can be changed unnoticed),
-so nothing of the content is believed, told or looked into before the signature inside was found intact.
+so nothing of the content is believed before the signature inside was found intact. Two steps, `unlock` and
+`open_unlocked`, and the ledger between them: of all that CBC lets somebody make of a captured container, one may go on.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import assert_never
 
 from ime_gateway.base.errors import UnreadableCms, UnreadableMail
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
+from ime_gateway.ime.ciphertext import Ciphertext, encrypted_keys, name_ciphertext
 from ime_gateway.mail.content_type import content_type_of
 from ime_gateway.mail.message import Message
 from ime_gateway.mail.mime_tree import Part, walk
-from ime_gateway.mail.recognise import is_calendar, is_tnef, protection_of
+from ime_gateway.mail.recognise import is_calendar, is_tnef
 from ime_gateway.smime.decrypt import Decrypted, decrypt
 from ime_gateway.smime.entity import DATA, SignedEntity, cms_object, opaque_entity, read_entity, signed_entity
 from ime_gateway.smime.owned_key import OwnedKey
 from ime_gateway.smime.read import read_cms
-from ime_gateway.smime.structures import CmsLimits, Enveloped, Pieces, Signed
+from ime_gateway.smime.structures import CmsLimits, CmsObject, Enveloped, Signed
 from ime_gateway.smime.verify import SignerVerdict, verify
 
-_CLOSED = "it cannot be opened with the key of this address, or was changed on its way"
+_CLOSED = (
+    "it cannot be opened with the key of this address, or was changed on its way; update Outlook's address book and"
+    " send it again, or tell your administrator"
+)
 _NO_CONTAINER = "the message is no container: it is not encrypted to the IME address"
 _STRONG_DIGESTS = frozenset(("sha256", "sha384", "sha512"))
 """RFC 8551 section 2.1, with SHA-384 for P-384; a container is new mail, so no older digest is excused."""
 _MAX_PARTS = 1_000
-_BLOCK_BYTES = 65_536
-_TEXT = bytes(sorted({9, 10, 13, *range(32, 127)}))
-
-
-@dataclass(frozen=True, slots=True)
-class ToldOnce:
-    """What a refusal was about whose reason only a reader of the ciphertext could know.
-
-    Whoever may ask about changed ciphertexts under one content key can read what it encrypts (Vaudenay, EFAIL).
-    The sender of a real container knows it anyway and never seals two contents with one key: so the reason is told
-    about the first ciphertext under a key, and `closed` about every other.
-    """
-
-    key: str
-    """Hexadecimal SHA-256 of the encrypted content key."""
-    ciphertext: str
-    """Hexadecimal SHA-256 of the ciphertext with its algorithm and initialisation vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +45,6 @@ class ContainerFault:
     """For the sender; tells nothing that the sender of a changed or captured container could learn from."""
     evidence: str = ""
     """For the log."""
-    told_once: ToldOnce | None = None
-    """Not None: `reason` depends on what decryption gave, without proof that the sender knew it."""
 
 
 def closed(evidence: str) -> ContainerFault:
@@ -93,71 +79,60 @@ class OpenedContainer:
     signature: Signature
     encrypted: bool
     """It came encrypted to the IME address. What did not can only be the answer to a challenge."""
-    covered: Pieces = field(repr=False, default=())
-    """The octets under the signature, where they stand as they are beside it (multipart/signed); opaque: none."""
 
 
-def open_container(
-    carrier: Message,
-    keys: Sequence[OwnedKey],
-    known: Sequence[Certificate],
-    limits: CmsLimits,
-    randomness: Callable[[int], bytes],
-) -> OpenedContainer | ContainerFault:
-    """Find the container, open it with one of `keys`, and verify the signature over its content.
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """A container after the keys of its address were tried, before anybody has looked at what came out."""
 
-    known: certificates of the presumed signer that the container may leave out. Time is linear in the
-    carrier; never raises for any bytes.
+    found: Decrypted | SignedEntity | ContainerFault = field(repr=False)
+    sealed: Ciphertext | None
+    """Not None: no tag vouches for the ciphertext, opened or not; the ledger must have it as the first under its key
+    before anything is told of `found`."""
+
+
+def unlock(
+    carrier: Message, keys: Sequence[OwnedKey], limits: CmsLimits, randomness: Callable[[int], bytes]
+) -> Unlocked:
+    """Find the container and decrypt it with one of `keys`. Time is linear in the carrier; never raises for any bytes.
+
+    What does not open is named for the ledger too: even "its padding is wrong" is an answer about the content.
     """
     try:
         found = _find(carrier, limits)
     except (UnreadableMail, UnreadableCms) as error:
-        return closed(f"carrier: {error} {error.evidence}")
-    if isinstance(found, ContainerFault):
-        return found
-    if isinstance(found, SignedEntity):
-        return _verified(found, known, encrypted=False)
+        return Unlocked(closed(f"carrier: {error} {error.evidence}"), None)
+    if not isinstance(found, Enveloped):
+        return Unlocked(found, None)
+    sealed = None
+    if not found.authenticated:
+        addressed_to_us = encrypted_keys(found, keys)
+        if len(addressed_to_us) > 1:
+            # Which of several keys fits would depend on the padding, and the ledger would know but one of them.
+            return Unlocked(closed(f"{len(addressed_to_us)} content keys for one ciphertext under CBC"), None)
+        sealed = next((name_ciphertext(found, key) for key in addressed_to_us), None)
     opened = decrypt(found, keys, randomness=randomness)
-    if not isinstance(opened, Decrypted):
-        return closed(f"{opened.cause}: {opened.evidence}")
-    del found  # its ciphertext is as large as the content; in the one case that asks for it, it is read again
-    inside = _signed_inside(opened, known, limits)
-    return inside if opened.integrity else _without_integrity(inside, opened, carrier, limits)
+    # `found` ends here: its ciphertext is as large as the content, and nobody needs both
+    return Unlocked(opened if isinstance(opened, Decrypted) else closed(f"{opened.cause}: {opened.evidence}"), sealed)
 
 
-def _without_integrity(
-    inside: OpenedContainer | ContainerFault, opened: Decrypted, carrier: Message, limits: CmsLimits
+def open_unlocked(
+    unlocked: Unlocked, known: Sequence[Certificate], limits: CmsLimits
 ) -> OpenedContainer | ContainerFault:
-    """What may be said about content that only CBC protected.
+    """Verify the signature over the content of a container, once the ledger has agreed.
 
-    Somebody who changes such a ciphertext makes at least one block of noise. Noise is looked for in all that no
-    intact signature covers, first, so that neither a refusal nor an acceptance tells what else has changed with it.
+    Once only: what was decrypted is given back on the way. known: certificates of the presumed signer that the
+    container may leave out. Time is linear in the content; never raises for any bytes.
     """
-    covered = () if isinstance(inside, ContainerFault) else inside.covered
-    if _odd_octets((opened.content,)) != _odd_octets(covered):
-        said = inside.evidence or inside.detail if isinstance(inside, ContainerFault) else "signed"
-        return closed(f"unauthenticated content is no clean text: {said}")
-    if isinstance(inside, OpenedContainer) or inside.reason is Reason.IME_MALFORMED:
-        return inside
-    envelope = _find(carrier, limits)
-    assert isinstance(envelope, Enveloped), "it was one a moment ago"
-    return replace(inside, told_once=ToldOnce(opened.encrypted_key_digest, _ciphertext_digest(envelope)))
-
-
-def _ciphertext_digest(envelope: Enveloped) -> str:
-    digest = hashlib.sha256(envelope.algorithm.oid.encode("ascii") + b"\0" + (envelope.algorithm.parameters or b""))
-    for piece in envelope.ciphertext:
-        digest.update(piece)
-    return digest.hexdigest()
-
-
-def _odd_octets(pieces: Pieces) -> int:
-    """How many octets are not printable ASCII, blank or line end; counted in blocks, without a copy of it all."""
-    return sum(
-        len(bytes(piece[start : start + _BLOCK_BYTES]).translate(None, _TEXT))
-        for piece in pieces
-        for start in range(0, len(piece), _BLOCK_BYTES)
-    )
+    match unlocked.found:
+        case ContainerFault() as fault:
+            return fault
+        case SignedEntity() as signed:
+            return _verified(signed, known, encrypted=False)
+        case Decrypted() as opened:
+            return _signed_inside(opened, known, limits)
+        case other:
+            assert_never(other)
 
 
 def _signed_inside(
@@ -166,24 +141,48 @@ def _signed_inside(
     """The signed layer, which must be the whole of what was encrypted."""
     if opened.content_type != DATA:
         return closed(f"the encrypted content is of type {opened.content_type}")
+    message = _read_content(opened)
+    if isinstance(message, ContainerFault):
+        return message
+    found: SignedEntity | CmsObject | None
     try:
-        message = read_entity(opened.content)
-        if not opened.integrity and not _is_detached(message) and _odd_octets((opened.content,)):
-            return closed("unauthenticated content is no clean text")  # before any work that would take its time
-        found = signed_entity(message, limits)
+        if content_type_of(message.headers).media_type == "multipart/signed":
+            found = signed_entity(message, limits)
+        else:
+            octets = cms_object(message)
+            # The text around the octets is as large as they are; it goes before segments are joined.
+            del message
+            opened.content.release()
+            found = None if octets is None else read_cms(octets, limits)
+            found = opaque_entity(found) if isinstance(found, Signed) and found.signers else found
     except (UnreadableMail, UnreadableCms) as error:
-        return ContainerFault(
-            Reason.IME_BAD_SIGNATURE, "the signed content cannot be read", f"{error} {error.evidence}"
-        )
-    if found is not None:
+        return _unreadable(error)
+    if isinstance(found, SignedEntity):
         return _verified(found, known, encrypted=True)
-    if protection_of(message) == "smime-encrypted":
+    if isinstance(found, Enveloped):
         return ContainerFault(Reason.IME_NESTED, "what is inside is encrypted again")
     return ContainerFault(Reason.IME_UNSIGNED, "nothing is signed inside; the add-in signs what it encrypts")
 
 
-def _is_detached(message: Message) -> bool:
-    return content_type_of(message.headers).media_type == "multipart/signed"
+def _read_content(opened: Decrypted) -> Message | ContainerFault:
+    """What was encrypted, as a MIME entity.
+
+    A wrong key and CBC give noise with luck, and an RSA v1.5 key is tried with a random one in place of a bad one (RFC
+    3218): so noise must sound like a container that did not open. It is known by having no Content-Type.
+    """
+    try:
+        message = read_entity(opened.content)
+    except UnreadableMail as error:
+        return _unreadable(error) if opened.integrity else closed(f"unreadable content: {error}")
+    if not opened.integrity and message.headers.first("content-type") is None:
+        return closed("what came out has no Content-Type: noise, or no MIME entity")
+    return message
+
+
+def _unreadable(error: UnreadableMail | UnreadableCms) -> ContainerFault:
+    # Evidence about mail may quote it; this was encrypted, and logs are not.
+    evidence = f"{error} {error.evidence}" if isinstance(error, UnreadableCms) else str(error)
+    return ContainerFault(Reason.IME_BAD_SIGNATURE, "the signed content cannot be read", evidence)
 
 
 def _find(carrier: Message, limits: CmsLimits) -> Enveloped | SignedEntity | ContainerFault:
@@ -240,7 +239,7 @@ def _verified(
     signature = _signature(report.signers[0], report.certificates)
     if isinstance(signature, ContainerFault):
         return signature
-    return OpenedContainer(found.entity, signature, encrypted, found.content if found.detached else ())
+    return OpenedContainer(found.entity, signature, encrypted)
 
 
 def _signature(verdict: SignerVerdict, carried: tuple[Certificate, ...]) -> Signature | ContainerFault:

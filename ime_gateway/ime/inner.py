@@ -8,16 +8,19 @@ are one too many: which of them was meant is never guessed. To be asked only aft
 import re
 from dataclasses import dataclass, field
 
-from ime_gateway.base.errors import UnreadableMail
+from ime_gateway.base.errors import UnreadableCms, UnreadableMail
 from ime_gateway.base.reasons import Reason
 from ime_gateway.ime.container import ContainerFault
+from ime_gateway.ime.restore import wordless
 from ime_gateway.mail.author import Author, read_author
-from ime_gateway.mail.content_type import content_type_of, parse_parameters
+from ime_gateway.mail.content_type import content_type_of, file_names
 from ime_gateway.mail.message import Message
 from ime_gateway.mail.mime_tree import Part, walk
 from ime_gateway.mail.recognise import is_calendar, is_tnef, protection_of
 from ime_gateway.mail.transfer_encoding import decode_transfer
 from ime_gateway.smime.entity import cms_object, decoded_body, read_entity
+from ime_gateway.smime.read import read_cms
+from ime_gateway.smime.structures import Enveloped
 
 _MAX_PARTS = 10_000
 _MESSAGE_FILE = re.compile(r".+\.eml", re.IGNORECASE | re.DOTALL)
@@ -36,7 +39,8 @@ class InnerMessage:
 def inner_message(entity: Message) -> InnerMessage | ContainerFault | None:
     """The message in a signed entity; None when there is none (a plain signed text, perhaps an answer to a challenge).
 
-    Refuses what IME mail may not be: encrypted again, winmail.dat, an invitation (design 6.5, fact 4).
+    Refuses what IME mail may not be: encrypted again, winmail.dat, an invitation (design 6.5, fact 4). No fault quotes
+    the message: it was encrypted, and logs are not.
     """
     try:
         message = _find(entity)
@@ -44,11 +48,11 @@ def inner_message(entity: Message) -> InnerMessage | ContainerFault | None:
             return message
         unfit = _unfit(message)
     except UnreadableMail as error:
-        return ContainerFault(Reason.IME_MALFORMED, f"the message inside: {error}", error.evidence)
+        return ContainerFault(Reason.IME_MALFORMED, f"the message inside: {wordless(error)}")
     try:
         return unfit or InnerMessage(message, read_author(message.headers))
     except UnreadableMail as error:
-        return ContainerFault(Reason.FROM_AMBIGUOUS, f"the message inside: {error}", error.evidence)
+        return ContainerFault(Reason.FROM_AMBIGUOUS, f"the message inside: {wordless(error)}")
 
 
 def _find(entity: Message) -> Message | ContainerFault | None:
@@ -87,17 +91,9 @@ def _is_wrapped(entity: Message) -> bool:
     media_type = content_type_of(entity.headers).media_type
     if media_type == "message/rfc822":
         return True
-    return media_type == "application/octet-stream" and any(_MESSAGE_FILE.fullmatch(name) for name in _names(entity))
-
-
-def _names(entity: Message) -> list[str]:
-    names: list[str] = []
-    for field_name, parameter in (("content-type", "name"), ("content-disposition", "filename")):
-        for found in entity.headers.all(field_name):
-            name = parse_parameters(found.value.decode("latin-1"))[0].get(parameter)
-            if name is not None:
-                names.append(name.strip())
-    return names
+    return media_type == "application/octet-stream" and any(
+        _MESSAGE_FILE.fullmatch(name) for name in file_names(entity.headers)
+    )
 
 
 def _unwrap(entity: Message) -> Message:
@@ -118,8 +114,20 @@ def _as_message(entity: Message, part: Part) -> Message:
     return Message(part.headers, entity.body[part.start : part.end])
 
 
+def _is_encrypted(message: Message) -> bool:
+    """By what the octets are, however they are labelled; what cannot be read counts as encrypted unless it is known as
+    signed, since octets may have suffered from line ends on the way to us."""
+    octets = cms_object(message)
+    if octets is None:
+        return False
+    try:
+        return isinstance(read_cms(octets), Enveloped)
+    except UnreadableCms:
+        return protection_of(message) != "smime-signed"
+
+
 def _unfit(message: Message) -> ContainerFault | None:
-    if protection_of(message) == "smime-encrypted":
+    if _is_encrypted(message):
         return ContainerFault(Reason.IME_NESTED, "the message inside is encrypted itself")
     parts = walk(message, max_parts=_MAX_PARTS)
     if is_tnef(message, parts):

@@ -55,27 +55,11 @@ def restore(headers: HeaderBlock, pseudo_recipient: Address) -> Restored | Unres
     """
     if not any(headers.first(name) is not None for name in ORIGINAL_HEADERS):
         return Unrestorable(Reason.IME_NO_RECIPIENTS, "no X-SM-ORIG header has arrived")
-    listed = sum(len(field.raw) for name in (*ORIGINAL_HEADERS, "to", "cc") for field in headers.all(name))
-    if listed > _READ_BYTES:
-        return Unrestorable(Reason.IME_MALFORMED, f"the lists of recipients are longer than {_READ_BYTES} bytes")
-    try:
-        lists = {kind: _read_list(headers, f"x-sm-orig{kind}") for kind in ("to", "cc", "bcc")}
-        beside = {kind: _beside(headers, kind, pseudo_recipient) for kind in ("to", "cc")}
-    except UnreadableMail as error:
-        return Unrestorable(Reason.IME_MALFORMED, str(error))
-    for kind, items in lists.items():
-        for item in items:
-            if isinstance(item, Group):
-                return Unrestorable(Reason.RECIPIENT_IS_GROUP, f"X-SM-ORIG{kind.upper()} names a group", item.name)
-    to = _unique((*flatten(lists["to"]), *beside["to"]), pseudo_recipient.key)
-    cc = _unique((*flatten(lists["cc"]), *beside["cc"]), pseudo_recipient.key)
-    visible = _addresses((*to, *cc))
-    seen = {address.key for address in visible}
-    blind = tuple(
-        address
-        for address in _addresses(_unique(flatten(lists["bcc"]), pseudo_recipient.key))
-        if address.key not in seen
-    )
+    listed = _lists(headers, ("to", "cc"))
+    if isinstance(listed, Unrestorable):
+        return listed
+    to, cc, bcc = (_unique((*orig, *own), pseudo_recipient.key) for orig, own in listed)
+    visible, blind = _told_apart(to, cc, bcc)
     if not visible and not blind:
         return Unrestorable(Reason.IME_NO_RECIPIENTS, "the X-SM-ORIG headers are empty")
     return Restored(_rebuild(headers, to, cc), visible, blind)
@@ -88,22 +72,11 @@ def restore_inner(headers: HeaderBlock, is_ime: Callable[[Address], bool], most:
     address of internal mail encryption, which as a recipient would wrap containers in containers. most: how many
     recipients a container may have.
     """
-    listed = sum(len(field.raw) for name in _ALL_LISTS for field in headers.all(name))
-    if listed > _READ_BYTES:
-        return Unrestorable(Reason.IME_MALFORMED, f"the lists of recipients are longer than {_READ_BYTES} bytes")
-    try:
-        orig = {kind: _read_list(headers, f"x-sm-orig{kind}") for kind in ("to", "cc", "bcc")}
-        own = {kind: _plain_list(headers, kind) for kind in ("to", "cc", "bcc")}
-    except UnreadableMail as error:
-        return Unrestorable(Reason.IME_MALFORMED, f"the message inside: {error}")
-    for kind, items in orig.items():
-        for item in items:
-            if isinstance(item, Group):
-                return Unrestorable(Reason.RECIPIENT_IS_GROUP, f"X-SM-ORIG{kind.upper()} names a group", item.name)
-    people = {kind: (*flatten(orig[kind]), *own[kind]) for kind in orig}
-    visible = _addresses((*people["to"], *people["cc"]))
-    seen = {address.key for address in visible}
-    blind = tuple(address for address in _addresses(people["bcc"]) if address.key not in seen)
+    listed = _lists(headers, ("to", "cc", "bcc"), "the message inside: ")
+    if isinstance(listed, Unrestorable):
+        return listed
+    to, cc, bcc = (_unique((*orig, *own)) for orig, own in listed)
+    visible, blind = _told_apart(to, cc, bcc)
     ours = [address for address in (*visible, *blind) if is_ime(address)]
     if ours:
         alone = len(ours) == len(visible) + len(blind)
@@ -113,12 +86,50 @@ def restore_inner(headers: HeaderBlock, is_ime: Callable[[Address], bool], most:
         return Unrestorable(Reason.IME_NO_RECIPIENTS, "the message inside the container names nobody")
     if len(visible) + len(blind) > most:
         return Unrestorable(Reason.IME_MALFORMED, f"the container has more than {most} recipients")
-    if not any(orig.values()):
+    if not any(orig for orig, _ in listed):
         return Restored(headers.without(ORIGINAL_HEADERS | BLIND_HEADERS), visible, blind)
-    return Restored(_rebuild(headers, _unique(people["to"]), _unique(people["cc"])), visible, blind)
+    return Restored(_rebuild(headers, to, cc), visible, blind)
 
 
-_ALL_LISTS = ("to", "cc", "bcc", "x-sm-origto", "x-sm-origcc", "x-sm-origbcc")
+def wordless(error: UnreadableMail) -> str:
+    """What is wrong with a decrypted message, in our words alone: replies and logs are in clear."""
+    said = str(error)
+    return "it holds an X.500 address, which only Exchange can deliver" if "X.500" in said else said
+
+
+_List = tuple[tuple[Mailbox, ...], tuple[Mailbox, ...]]
+"""Who stands in an ORIG header, and who in the field of that name itself."""
+
+
+def _lists(headers: HeaderBlock, own: tuple[str, ...], where: str = "") -> tuple[_List, _List, _List] | Unrestorable:
+    """To, Cc and Bcc; `own`: which of the fields themselves count beside the ORIG headers. where: for a message that
+    was encrypted, the words that say so; then its own words are not repeated."""
+    listed = sum(len(field.raw) for name in (*ORIGINAL_HEADERS, *own) for field in headers.all(name))
+    if listed > _READ_BYTES:
+        return Unrestorable(Reason.IME_MALFORMED, f"the lists of recipients are longer than {_READ_BYTES} bytes")
+    found: list[_List] = []
+    try:
+        orig = {kind: _read_list(headers, f"x-sm-orig{kind}") for kind in ("to", "cc", "bcc")}
+        plain = {kind: _plain_list(headers, kind) for kind in own}
+    except UnreadableMail as error:
+        return Unrestorable(Reason.IME_MALFORMED, f"{where}{wordless(error) if where else error}")
+    for kind, items in orig.items():
+        for item in items:
+            if isinstance(item, Group):
+                detail = f"X-SM-ORIG{kind.upper()} names a group"
+                return Unrestorable(Reason.RECIPIENT_IS_GROUP, detail, "" if where else item.name)
+        found.append((flatten(items), plain.get(kind, ())))
+    to, cc, bcc = found
+    return to, cc, bcc
+
+
+def _told_apart(
+    to: tuple[Mailbox, ...], cc: tuple[Mailbox, ...], bcc: tuple[Mailbox, ...]
+) -> tuple[tuple[Address, ...], tuple[Address, ...]]:
+    """Who is visible and who is blind; who is both is visible."""
+    visible = _addresses((*to, *cc))
+    seen = {address.key for address in visible}
+    return visible, tuple(address for address in _addresses(bcc) if address.key not in seen)
 
 
 def _plain_list(headers: HeaderBlock, name: str) -> tuple[Mailbox, ...]:
@@ -177,13 +188,6 @@ def _only_reading(plain: tuple[Mailbox | Group, ...], text: str, name: str) -> t
     if {mailbox.address.key for mailbox in flatten(decoded)} != {mailbox.address.key for mailbox in flatten(plain)}:
         raise UnreadableMail(f"{name.upper()} can be read as two different lists of people")
     return plain
-
-
-def _beside(headers: HeaderBlock, name: str, pseudo_recipient: Address) -> tuple[Mailbox, ...]:
-    """Who stands in To or Cc beside the pseudo recipient."""
-    fields = headers.all(name)
-    items = [item for field in fields for item in parse_address_list(field.text)]
-    return tuple(mailbox for mailbox in flatten(tuple(items)) if mailbox.address.key != pseudo_recipient.key)
 
 
 def _unique(mailboxes: tuple[Mailbox, ...], without: str = "") -> tuple[Mailbox, ...]:

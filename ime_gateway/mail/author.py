@@ -8,7 +8,7 @@ unless a Sender says who sent it (RFC 5322 section 3.6.2).
 from dataclasses import dataclass
 
 from ime_gateway.base.errors import UnreadableMail
-from ime_gateway.mail.address import Group, Mailbox, parse_address_list
+from ime_gateway.mail.address import Address, Group, Mailbox, parse_address_list
 from ime_gateway.mail.headers import Field, HeaderBlock
 from ime_gateway.mail.lookalike import apparent_name
 
@@ -24,6 +24,11 @@ class Author:
     """At least one; more than one only together with `sender`."""
     sender: Mailbox | None
     """Who sent it for them, when a Sender field says so."""
+
+    @property
+    def responsible(self) -> Address:
+        """Who sent it: Sender if present, else the only From (RFC 5322 section 3.6.2)."""
+        return (self.sender or self.from_[0]).address
 
     @property
     def keys(self) -> frozenset[str]:

@@ -1,7 +1,8 @@
 """Content-Type and its parameters (RFC 2045 section 5.1, RFC 2231), read so that nothing hides.
 
 Readers disagree on broken fields, and a part that we take for text while another program opens it
-as a message would carry forged headers past us; so contradictions are refused.
+as a message would carry forged headers past us; so contradictions are refused, and so are fields of a
+size that only serves to keep us busy.
 """
 
 import re
@@ -16,6 +17,12 @@ _TYPE = re.compile(r'\s*([^\s/;"=]+)\s*/\s*([^\s;"]+)')
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"((?>[^"\\]+|\\.)*+)"|([^;]*))', re.DOTALL)
 _QUOTED_OR_COMMENT = re.compile(r'"(?>[^"\\]+|\\.)*+"|\((?>[^()\\]+|\\.)*+\)', re.DOTALL)
 _SECTION = re.compile(r"(.+?)\*(?:(\d{1,4})\*?)?")
+MAX_PARAMETERS = 200
+"""Parameters in one field, sections of RFC 2231 counted one by one; honest fields have under twenty."""
+MAX_VALUE_BYTES = 65_536
+"""Length of one field that is read for parameters."""
+PARAMETER_FIELDS = ("content-type", "content-disposition")
+"""The fields that are read for parameters."""
 OPAQUE = "application/octet-stream"
 """The type of a part whose own type cannot be read (RFC 2045 section 5.2 leaves it open)."""
 
@@ -36,7 +43,8 @@ def content_type_of(headers: HeaderBlock, default: str = "text/plain") -> Conten
     """The type of the entity with these headers; `default` when no field says it.
 
     Of several fields, one that makes it a multipart or a message wins, because some reader takes
-    it; raises UnreadableMail when two of those differ or the boundary is given twice.
+    it; raises UnreadableMail when two of those differ, the boundary is given twice, or a field is beyond
+    the limits.
     """
     fields = headers.all("content-type")
     if not fields:
@@ -52,7 +60,11 @@ def content_type_of(headers: HeaderBlock, default: str = "text/plain") -> Conten
 
 
 def parse_content_type(value: str) -> ContentType:
-    """Read the unfolded value of a Content-Type or Content-Disposition-like field; never raises."""
+    """Read the unfolded value of a Content-Type or Content-Disposition-like field.
+
+    Raises UnreadableMail beyond `MAX_VALUE_BYTES` or `MAX_PARAMETERS`, for nothing else.
+    """
+    _check_length(value)
     if "(" in value:
         value = _QUOTED_OR_COMMENT.sub(lambda m: m[0] if m[0].startswith('"') else " ", value)
     match = _TYPE.match(value)
@@ -69,11 +81,17 @@ def with_parameter(raw: bytes, parameter: bytes) -> bytes:
 
 
 def parse_parameters(value: str) -> tuple[dict[str, str], frozenset[str]]:
-    """The `;name=value` pairs of a field, and the names that occur with different values."""
+    """The `;name=value` pairs of a field, and the names that occur with different values.
+
+    Raises UnreadableMail beyond `MAX_VALUE_BYTES` or `MAX_PARAMETERS`: reading a part of them would hide the rest.
+    """
+    _check_length(value)
     plain: dict[str, str] = {}
     sections: dict[str, dict[int, str]] = {}
     conflicting: set[str] = set()
-    for match in _PARAMETER.finditer(value):
+    for count, match in enumerate(_PARAMETER.finditer(value), 1):
+        if count > MAX_PARAMETERS:
+            raise UnreadableMail(f"a field of a part has more than {MAX_PARAMETERS} parameters")
         name = match[1].lower()
         text = re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3].strip(' \t\r\n"')
         if section := _SECTION.fullmatch(name):
@@ -90,3 +108,22 @@ def parse_parameters(value: str) -> tuple[dict[str, str], frozenset[str]]:
             conflicting.add(name)
         plain[name] = joined
     return plain, frozenset(conflicting)
+
+
+def file_names(headers: HeaderBlock) -> list[str]:
+    """Every file name that a reader might show for the part (RFC 2183 section 2.3 and the older name=).
+
+    Raises UnreadableMail when a field is beyond the limits: its name might be the one that matters.
+    """
+    names: list[str] = []
+    for field_name, parameter in zip(PARAMETER_FIELDS, ("name", "filename"), strict=True):
+        for field in headers.all(field_name):
+            name = parse_parameters(field.value.decode("latin-1"))[0].get(parameter)
+            if name is not None:
+                names.append(name.strip())
+    return names
+
+
+def _check_length(value: str) -> None:
+    if len(value) > MAX_VALUE_BYTES:
+        raise UnreadableMail(f"a field of a part is longer than {MAX_VALUE_BYTES} bytes")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.mail.content_type import content_type_of, parse_content_type, with_parameter
 from ime_gateway.mail.encoded_words import decode_words
 from ime_gateway.mail.headers import Field, HeaderBlock, make_field
@@ -41,6 +42,21 @@ _NEEDED_OUTSIDE = frozenset(
     )
 )
 """What carries and threads the mail stays outside, whatever stands in it."""
+_PEOPLE = frozenset(("from", "sender", "reply-to", "to", "cc", "disposition-notification-to"))
+_IDS = re.compile(r"(?:<[^<>\s]+>\s*)+")
+_LISTED = {
+    "date": re.compile(r"[a-z0-9:,+ -]{10,60}(?: \([a-z]{1,5}\))?", re.IGNORECASE),
+    "message-id": _IDS,
+    "in-reply-to": _IDS,
+    "references": _IDS,
+    "sensitivity": re.compile(r"normal|personal|private|company-confidential", re.IGNORECASE),
+    "importance": re.compile(r"low|normal|high", re.IGNORECASE),
+    "priority": re.compile(r"non-urgent|normal|urgent", re.IGNORECASE),
+    "x-priority": re.compile(r"[1-5](?: \((?:highest|high|normal|low|lowest)\))?", re.IGNORECASE),
+    "auto-submitted": re.compile(r"no|auto-generated|auto-replied", re.IGNORECASE),
+}
+"""The other fields of the list, each in the form that says nothing but what it is for (RFC 5322 section 3.6, RFC 2156,
+RFC 3834): comments and phrases in them could say anything."""
 _SHORTEST_TELLING = 6
 """A subject of fewer characters is not looked for in other fields: it would be found everywhere."""
 _MOST_SUBJECTS = 4
@@ -120,16 +136,17 @@ def without_protection(headers: HeaderBlock) -> HeaderBlock:
     return plain.replace("Content-Type", new) if same else plain
 
 
-def hide_subject(message: Message) -> SecuredEntity:
+def hide_subject(message: Message, *, listed_only: bool = False) -> SecuredEntity:
     """Protect the header of a message that is going to be encrypted (RFC 9788 section 5.2, hcp_baseline).
 
     All fields of the author go inside, never Bcc; outside the subject becomes `[...]`, and what repeats
     it goes. Mail that is signed or encrypted already keeps its body as it is, so that signatures stay
-    whole; other mail shows the subject to programs that do not know header protection. Raises
+    whole; other mail shows the subject to programs that do not know header protection.
+    listed_only: as `hidden_outer` has it. Raises
     UnreadableMail when the message says in two ways what it is.
     """
     headers = HeaderBlock(map(_ended, message.headers.without({_HP_OUTER}).fields))
-    outer = hidden_outer(headers)
+    outer = hidden_outer(headers, listed_only=listed_only)
     subject = _subjects(headers)[:1]
     content = HeaderBlock(f for f in headers.fields if _is_content(f))
     body: tuple[memoryview, ...] = (message.body,)
@@ -141,8 +158,13 @@ def hide_subject(message: Message) -> SecuredEntity:
     return SecuredEntity(outer, HeaderBlock((*carried, *noted, *_marked(content).fields)), body)
 
 
-def hidden_outer(headers: HeaderBlock) -> HeaderBlock:
-    """What of a header stays readable outside when the subject is hidden."""
+def hidden_outer(headers: HeaderBlock, *, listed_only: bool = False) -> HeaderBlock:
+    """What of a header stays readable outside when the subject is hidden.
+
+    listed_only: nothing but people, date, ids, priority, sensitivity and the trace of the way. So it is for mail whose
+    header nobody between author and gateway has seen (IME 2.0): in any other field its program may repeat the subject,
+    and encode it so that nobody recognises it.
+    """
     subjects = _subjects(headers)
     block = HeaderBlock(
         f
@@ -151,6 +173,7 @@ def hidden_outer(headers: HeaderBlock) -> HeaderBlock:
         and f.key not in _REMOVED
         and f.key not in BLIND_HEADERS
         and not f.key.startswith(_SIGNATURES)
+        and (not listed_only or _is_listed(f))
         and (f.key == "subject" or f.key in _NEEDED_OUTSIDE or not _repeats(f, subjects))
     )
     return block.replace("Subject", make_field("Subject", OUTER_SUBJECT)) if block.first("subject") else block
@@ -158,6 +181,14 @@ def hidden_outer(headers: HeaderBlock) -> HeaderBlock:
 
 def _subjects(headers: HeaderBlock) -> list[str]:
     return [decode_words(f.text) for f in headers.all("subject")[:_MOST_SUBJECTS] if f.text]
+
+
+def _is_listed(candidate: Field) -> bool:
+    key = candidate.key
+    if key in _PEOPLE or key in ("subject", "received", "x-imegw-trace"):
+        return True
+    form = _LISTED.get(key)
+    return form is not None and form.fullmatch(_comparable(candidate.text)) is not None
 
 
 def _repeats(candidate: Field, subjects: Sequence[str]) -> bool:
@@ -199,7 +230,11 @@ def _marked(content: HeaderBlock) -> HeaderBlock:
     before = parse_content_type(old.value.decode("latin-1")).parameters
     raw = _HP_PARAMETER.sub(b"", old.raw) if "hp" in before else old.raw
     new = Field(old.name, with_parameter(raw, b'hp="cipher"'))
-    if parse_content_type(new.value.decode("latin-1")).parameters != {**before, "hp": "cipher"}:
+    try:
+        after = parse_content_type(new.value.decode("latin-1")).parameters
+    except UnreadableMail:  # the field was full already
+        return content
+    if after != {**before, "hp": "cipher"}:
         return content  # a field too broken to be added to; the fields stand inside all the same
     return content.replace("Content-Type", new)
 

@@ -222,7 +222,10 @@ def _headers(part: Part, charset: bytes | None) -> HeaderBlock | None:
     if charset is not None:
         raw = with_parameter(_CHARSET.sub(b"", raw), charset)
     new = Field("Content-Type", with_parameter(raw, b'hp-legacy-display="1"'))
-    said = parse_content_type(new.value.decode("latin-1"))
+    try:
+        said = parse_content_type(new.value.decode("latin-1"))
+    except UnreadableMail:  # the field was full already
+        return None
     wanted = {"charset": "us-ascii", **part.parameters, "hp-legacy-display": "1"}
     if charset is not None:
         wanted["charset"] = "utf-8"

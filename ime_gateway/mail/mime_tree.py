@@ -11,13 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ime_gateway.base.errors import UnreadableMail
-from ime_gateway.mail.content_type import content_type_of
+from ime_gateway.mail.content_type import PARAMETER_FIELDS, content_type_of
 from ime_gateway.mail.headers import MAX_BLOCK_BYTES, HeaderBlock, parse_fields
 from ime_gateway.mail.message import Message
 
 MAX_PARTS = 10_000
 MAX_FIELDS_IN_ALL = 50_000
 """Header fields of all parts together; beyond, a small message would fill the memory."""
+MAX_HEADER_BYTES_IN_ALL = 8 << 20
+"""Header bytes of all parts together; enough for a thousand forwarded mails."""
+MAX_PARAMETERS_IN_ALL = 50_000
+"""Semicolons in the fields with parameters of all parts together, at least as many as there are parameters."""
 MAX_DASH_LINES = 2_000_000
 """Lines that begin with `--` in one message; beyond, looking at each would stop the worker."""
 
@@ -119,6 +123,8 @@ class _Walk:
         self._expected: _Header | None = None
         self._empty_line = -1  # the last empty line that was found; places only grow
         self._fields = 0
+        self._header_bytes = 0
+        self._parameters = 0
 
     def parts(self) -> list[Part]:
         """Run the pass and freeze the result."""
@@ -182,6 +188,9 @@ class _Walk:
         self._expected = None
         if block_end - header.start > MAX_BLOCK_BYTES:
             raise UnreadableMail(f"the header of a part is larger than {MAX_BLOCK_BYTES} bytes")
+        self._header_bytes += block_end - header.start
+        if self._header_bytes > MAX_HEADER_BYTES_IN_ALL:
+            raise UnreadableMail(f"the headers of all parts are larger than {MAX_HEADER_BYTES_IN_ALL} bytes")
         headers = parse_fields(bytes(self._body[header.start : block_end]))
         self._fields += len(headers.fields)
         if self._fields > MAX_FIELDS_IN_ALL:
@@ -195,6 +204,7 @@ class _Walk:
             raise UnreadableMail(f"the message nests deeper than {self._max_depth} parts")
         if len(self._drafts) >= self._max_parts:
             raise UnreadableMail(f"the message has more than {self._max_parts} parts")
+        self._count_parameters(headers)
         # RFC 2046 section 5.1.5: the parts of a digest are messages unless they say otherwise.
         default = "message/rfc822" if above and above.media_type == "multipart/digest" else "text/plain"
         content_type = content_type_of(headers, default)
@@ -208,6 +218,14 @@ class _Walk:
                 self._frames.append((boundary, len(self._open) - 1))
         elif embeds_message(content_type.media_type):
             self._expected = _Header(start, number)
+
+    def _count_parameters(self, headers: HeaderBlock) -> None:
+        """Before any of them is read, here or later: reading one costs a hundred times as much as counting it."""
+        for name in PARAMETER_FIELDS:
+            for field in headers.all(name):
+                self._parameters += field.raw.count(b";")
+        if self._parameters > MAX_PARAMETERS_IN_ALL:
+            raise UnreadableMail(f"the parts of the message have more than {MAX_PARAMETERS_IN_ALL} parameters")
 
     def _close_above(self, place: int, end: int) -> None:
         """End all open parts from that place on, and forget the boundaries of those."""

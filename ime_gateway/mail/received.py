@@ -71,6 +71,22 @@ def count_valid_traces(headers: HeaderBlock, mac_key: bytes) -> int:
     return len(passes)
 
 
+def own_passes_only(headers: HeaderBlock, hostname: str, mac_key: bytes, moment: float) -> HeaderBlock:
+    """The header of a message that no mail server has seen, without the way that it claims to have come.
+
+    Whoever wrote it wrote its Received lines, with any words in them. What counts against loops stays: for each line
+    that names this host one of our own making, and the marks that prove a pass. moment: seconds since 1970 UTC.
+    """
+    again = make_field("Received", f"by {_word(hostname)}; {date_time(moment)}")
+    kept: list[Field] = []
+    for field in headers.fields:
+        if field.key == "received":
+            kept += [again] * count_own(HeaderBlock((field,)), hostname)
+        elif field.key != TRACE_FIELD.lower() or count_valid_traces(HeaderBlock((field,)), mac_key):
+            kept.append(field)
+    return headers if len(kept) == len(headers.fields) and again not in kept else HeaderBlock(kept)
+
+
 def _mac(message_id: str, mac_key: bytes) -> str:
     return hmac.new(mac_key, b"imegw-trace:" + message_id.encode("ascii"), "sha256").hexdigest()
 

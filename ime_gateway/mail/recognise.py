@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from ime_gateway.mail.content_type import ContentType, content_type_of, parse_content_type, parse_parameters
+from ime_gateway.mail.content_type import ContentType, content_type_of, file_names, parse_content_type
 from ime_gateway.mail.headers import HeaderBlock
 from ime_gateway.mail.message import Message
 from ime_gateway.mail.mime_tree import Part, walk
@@ -68,7 +68,7 @@ def protection_of(message: Message) -> Protection:
     if media_type in _CMS_TYPES:
         return _cms_protection(message, parameters.get("smime-type", "").lower())
     if media_type == "application/octet-stream" and any(
-        _CMS_FILE.fullmatch(name) for name in _file_names(message.headers)
+        _CMS_FILE.fullmatch(name) for name in file_names(message.headers)
     ):
         return _cms_protection(message, "")
     return _armored(message) if media_type == "text/plain" else "none"
@@ -98,22 +98,11 @@ def _cms_protection(message: Message, smime_type: str) -> Protection:
 def _is_tnef_part(part: Part) -> bool:
     if any(content_type.media_type in _TNEF_TYPES for content_type in _content_types(part.headers)):
         return True
-    return any(name.lower() == "winmail.dat" for name in _file_names(part.headers))
+    return any(name.lower() == "winmail.dat" for name in file_names(part.headers))
 
 
 def _content_types(headers: HeaderBlock) -> list[ContentType]:
     return [parse_content_type(field.value.decode("latin-1")) for field in headers.all("content-type")]
-
-
-def _file_names(headers: HeaderBlock) -> list[str]:
-    """Every file name that a reader might show for the part (RFC 2183 section 2.3 and the older name=)."""
-    names: list[str] = []
-    for field_name, parameter in (("content-type", "name"), ("content-disposition", "filename")):
-        for field in headers.all(field_name):
-            value = parse_parameters(field.value.decode("latin-1"))[0].get(parameter)
-            if value is not None:
-                names.append(value.strip())
-    return names
 
 
 def _has_method(message: Message, part: Part, content_type: ContentType) -> bool:

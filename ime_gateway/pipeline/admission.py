@@ -5,14 +5,16 @@ the reason, and nothing of the message was acted upon.
 """
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.author import Author, read_author
+from ime_gateway.mail.headers import HeaderBlock
 from ime_gateway.mail.message import Message, parse_message
-from ime_gateway.mail.received import count_own, count_received, count_valid_traces
+from ime_gateway.mail.received import count_own, count_received, count_valid_traces, own_passes_only
+from ime_gateway.pipeline.prepared import Prepared
 from ime_gateway.settings.model import Listener
 
 MAX_RECEIVED = 100
@@ -42,7 +44,7 @@ def admit(
         message = parse_message(data)
     except UnreadableMail as error:
         return Refused(Reason.MALFORMED, str(error))
-    looping = _loop(message, hostname, trace_key)
+    looping = _loop(message.headers, hostname, trace_key)
     if looping:
         return Refused(Reason.LOOP, looping)
     if listener.require_header:
@@ -58,15 +60,29 @@ def admit(
         return Refused(Reason.FROM_AMBIGUOUS, str(error))
 
 
-def _loop(message: Message, hostname: str, trace_key: bytes) -> str:
+def admit_inner(prepared: Prepared, hostname: str, trace_key: bytes, moment: float) -> Prepared | Refused:
+    """The message out of a container, if carrier and message together have not come round in a circle.
+
+    Who wraps mail automatically makes a new carrier each time, so the passes count that the message inside shows. Its
+    Received lines then go, as no server wrote them (`mail/received.own_passes_only`). moment: seconds since 1970 UTC.
+    """
+    inner = prepared.message.headers
+    carrier = prepared.carrier.fields if prepared.carrier is not None else ()
+    looping = _loop(HeaderBlock((*carrier, *inner.fields)), hostname, trace_key)
+    if looping:
+        return Refused(Reason.LOOP, looping)
+    return replace(prepared, message=prepared.message.with_headers(own_passes_only(inner, hostname, trace_key, moment)))
+
+
+def _loop(headers: HeaderBlock, hostname: str, trace_key: bytes) -> str:
     """Evidence of a loop, or nothing (design 6.5, fact 7)."""
-    received = count_received(message.headers)
+    received = count_received(headers)
     if received > MAX_RECEIVED:
         return f"{received} Received lines, at most {MAX_RECEIVED} are accepted"
-    own = count_own(message.headers, hostname)
+    own = count_own(headers, hostname)
     if own > MAX_OWN_RECEIVED:
         return f"it passed this gateway {own} times"
-    traces = count_valid_traces(message.headers, trace_key)
+    traces = count_valid_traces(headers, trace_key)
     if traces > MAX_OWN_TRACES:
         return f"it carries {traces} trace headers of this gateway"
     return ""

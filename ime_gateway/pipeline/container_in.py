@@ -1,29 +1,35 @@
 """IME 2.0 mail on its way in: opened, believed or not, and turned into the message that its sender wrote.
 
-The steps have one order (threats, A, E, F): open with the keys of the addressed domain only (P8), verify the signature
-over all of it, ask whether it was here before, bind carrier, envelope, inner author and signer to one person, ask
-whether that signer may sign for them, and only then restore the recipients. Nothing is written here, so that `explain`
-walks the same way; what a verdict costs in the store is carried out by `container_replies`.
+The steps have one order (threats, A, E, F): the envelope names nobody but the IME address; unlock with the keys of the
+addressed domain only (P8); ask the ledger whether this ciphertext may be talked about; verify the signature over all
+of it; was it here before, from somebody else? Bind carrier, envelope and inner author to one person; restore the
+recipients (`container_original`); was it here before? Is it of these days? May the signer sign for the person, and name
+a further one (`container_signers`)? What comes out goes on as any original (`outgoing.prepare_original`). Nothing is
+written here but the ledger, and `explain`, which walks the same way, has one that only reads; what a verdict costs in
+the store is carried out by `container_replies`.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar, assert_never
 
-from ime_gateway.base.errors import StoreUnavailable, UnreadableCertificate
+from ime_gateway.base.errors import StoreUnavailable, UnreadableCertificate, UnreadableMail
 from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ime.challenge import token_hash, tokens_in
-from ime_gateway.ime.container import ContainerFault, OpenedContainer, open_container
+from ime_gateway.ime.ciphertext import Ciphertext
+from ime_gateway.ime.container import ContainerFault, OpenedContainer, closed, open_unlocked, unlock
 from ime_gateway.ime.inner import InnerMessage, inner_message
-from ime_gateway.ime.replay import replay_key, too_early, too_old
+from ime_gateway.ime.replay import KEEP_SECONDS, dated, replay_key, too_early, too_old, written_for
 from ime_gateway.ime.restore import ORIGINAL_HEADERS
 from ime_gateway.ime.signers import Allowed, Denied, Unconfirmed, may_sign
 from ime_gateway.mail.address import Address
 from ime_gateway.mail.author import Author
 from ime_gateway.mail.message import Message
+from ime_gateway.pipeline.container_ledger import Ledger
 from ime_gateway.pipeline.container_original import ForTheGateway, Original, read_original, same_people, to_prepared
 from ime_gateway.pipeline.container_signers import SignerBook
 from ime_gateway.pipeline.container_verdicts import (
@@ -67,6 +73,7 @@ class ContainerReader:
     """Reads containers; keeps the IME keys of this moment in the form that decrypts."""
 
     containers: Containers
+    ledger: Ledger
     signers: SignerBook
     pseudo_recipient: Address
     """The IME 1.0 address: as a recipient inside a container it would nest."""
@@ -91,10 +98,18 @@ class ContainerReader:
         pins = await self.containers.pins(arrived.person.key)
         approved = [pin.certificate for pin in pins if pin.state == "approved"]
         known = [*approved, *await self.signers.listed(arrived.person, view)]
-        opened = await self._heavy(arrived, lambda: open_container(carrier, keys, known, self.limits, self.randomness))
+        unlocked = await self._heavy(arrived, lambda: unlock(carrier, keys, self.limits, self.randomness))
+        if unlocked.sealed is not None and not await self._is_first(unlocked.sealed, arrived):
+            return _refused(closed("another ciphertext came before under this encrypted content key"))
+        opened = await self._heavy(arrived, lambda: open_unlocked(unlocked, known, self.limits))
         if isinstance(opened, ContainerFault):
             return _refused(opened)
         return await self._judge(arrived, opened, pins)
+
+    async def _is_first(self, sealed: Ciphertext, arrived: _Arrived) -> bool:
+        """One ciphertext for each content key (`ime/ciphertext`): nobody learns anything about a second one."""
+        keep_until = _moment(arrived) + KEEP_SECONDS
+        return await self.ledger.first_ciphertext(sealed.key_digest, sealed.ciphertext_digest, keep_until)
 
     async def _judge(
         self, arrived: _Arrived, opened: OpenedContainer, pins: tuple[Pin, ...]
@@ -143,7 +158,7 @@ class ContainerReader:
     ) -> Prepared | Refused | ContainerVerdict:
         if seen is not None:
             return Duplicate(seen.message)
-        late = _out_of_time(opened, arrived)
+        late = _out_of_time(opened, arrived) or _not_of_then(opened, original)
         if late is not None:
             return late
         verdict = await self._may_sign(arrived, opened, pins)
@@ -175,8 +190,6 @@ class ContainerReader:
         tokens = tokens_in(opened.entity)
         if not tokens:
             return otherwise
-        if len(arrived.submission.recipients) > 1:
-            return Refused(Reason.IME_MALFORMED, "an answer to a question of ours goes to the IME address alone")
         late = _out_of_time(opened, arrived)
         if late is not None:
             return late
@@ -240,24 +253,47 @@ def _arrive(
     missed = misaddressed(submission, view, pseudo_recipient)
     if missed is not None:
         return missed
-    both = any(entry.address.key == pseudo_recipient.key for entry in submission.recipients)
-    if len(addressed) != 1 or both:
-        detail = "the container is addressed to several IME addresses"
-        return Refused(Reason.IME_MALFORMED, detail, address=str(addressed[0].address))
+    beside = [entry for entry in submission.recipients if entry is not addressed[0]]
+    if beside:
+        # Before opening: whether the reply depends on who is named inside must never be seen (blind recipients).
+        detail = "a container goes to the IME address alone; its recipients stand inside"
+        return Refused(Reason.IME_MALFORMED, detail, address=str(beside[0].address))
     if any(carrier.headers.first(name) is not None for name in ORIGINAL_HEADERS):
         detail = "X-SM-ORIG headers belong to IME 1.0; a container names its recipients inside"
         return Refused(Reason.IME_MALFORMED, detail, address=str(addressed[0].address))
-    person = (author.sender or author.from_[0]).address
-    return _Arrived(submission, view, carrier, author, submission.sender, addressed[0], person)
+    return _Arrived(submission, view, carrier, author, submission.sender, addressed[0], author.responsible)
 
 
 def _out_of_time(opened: OpenedContainer, arrived: _Arrived) -> Refused | None:
-    signed = opened.signature.signing_time
-    if too_old(signed, _moment(arrived)):
-        return Refused(Reason.IME_TOO_OLD, "it must arrive within 7 days; send the message again")
-    if too_early(signed, _moment(arrived)):
-        return Refused(Reason.IME_BAD_SIGNATURE, "it is dated in the future; the sender's clock is wrong")
+    """Both times are told, so that whoever has the wrong clock sees it; from the future is tried again, as our own
+    clock may be the wrong one."""
+    signed, moment = opened.signature.signing_time, _moment(arrived)
+    said = f"signed {_minute(signed)}, the gateway's clock says {_minute(moment)}"
+    if too_old(signed, moment):
+        return Refused(Reason.IME_TOO_OLD, f"{said}; at most 7 days may lie between: send the message again")
+    if too_early(signed, moment):
+        return Refused(Reason.IME_TOO_OLD, f"{said}; one of the two is wrong", temporary=True)
     return None
+
+
+def _not_of_then(opened: OpenedContainer, original: Original) -> Refused | None:
+    """A signed mail with an old mail of its author attached looks like a container, and must not send that anew."""
+    try:
+        date = dated(original.signed_headers)
+    except UnreadableMail as error:
+        return Refused(Reason.IME_MALFORMED, f"the message inside: {error}")
+    if written_for(date, opened.signature.signing_time):
+        return None
+    detail = "the message inside is dated more than 7 days from its signature; send it as a new message"
+    return Refused(Reason.IME_TOO_OLD, detail)
+
+
+def _minute(moment: float) -> str:
+    """As ISO 8601 in UTC; in seconds where a clock is beyond all calendars."""
+    try:
+        return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%MZ}"
+    except (OverflowError, ValueError, OSError):
+        return f"at {moment:.0f} s"
 
 
 def _moment(arrived: _Arrived) -> float:
@@ -265,7 +301,7 @@ def _moment(arrived: _Arrived) -> float:
 
 
 def _refused(fault: ContainerFault) -> RefusedContainer:
-    return RefusedContainer(Refused(fault.reason, fault.detail), fault.evidence or fault.detail, fault.told_once)
+    return RefusedContainer(Refused(fault.reason, fault.detail), fault.evidence or fault.detail)
 
 
 def _owned(certificate: Certificate, private_key: bytes) -> OwnedKey:

@@ -1,14 +1,13 @@
 """The original out of a container becomes a message of its own, with its recipients, as if it had come in clear.
 
-The carrier is thrown away; nobody who is not named under the signature gets anything (a captured container must not
-gain a reader). What steers and what tells of blind recipients is removed as from IME 1.0 mail.
+The carrier is thrown away; only who is named under the signature gets anything (a captured container must not gain a
+reader). What steers and what tells of blind recipients is removed as from IME 1.0 mail.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ime_gateway.base.outcome import Refused
-from ime_gateway.base.reasons import Reason
 from ime_gateway.ime.inner import InnerMessage
 from ime_gateway.ime.restore import Unrestorable, restore_inner
 from ime_gateway.mail.address import Address
@@ -50,16 +49,11 @@ class ForTheGateway:
 def read_original(
     submission: Submission, inner: InnerMessage, ime_address: Address, is_ime: Callable[[Address], bool]
 ) -> Original | ForTheGateway | Refused:
-    """Restore the recipients from inside; who is addressed beside the IME address must be among them."""
+    """Restore the recipients from inside; there are no others."""
     restored = restore_inner(inner.message.headers, is_ime, MOST_RECIPIENTS)
     if isinstance(restored, Unrestorable):
         refused = Refused(restored.reason, restored.detail, address=restored.address)
         return ForTheGateway(refused) if restored.only_ime else refused
-    named = {address.key for address in (*restored.visible, *restored.blind)}
-    for entry in submission.recipients:
-        if entry.address.key != ime_address.key and entry.address.key not in named:
-            detail = "the container is not for this recipient; its sender must name everybody inside"
-            return Refused(Reason.IME_MALFORMED, detail, address=str(entry.address))
     return Original(
         message=inner.message.with_headers(restored.headers),
         signed_headers=inner.message.headers,
@@ -75,7 +69,7 @@ def same_people(inner: Author, carrier: Author) -> bool:
 def _roles(author: Author) -> tuple[frozenset[str], str]:
     """A Sender that repeats the only From says nothing new (RFC 5322 section 3.6.2)."""
     people = frozenset(mailbox.address.key for mailbox in author.from_)
-    return people, (author.sender or author.from_[0]).address.key
+    return people, author.responsible.key
 
 
 def to_prepared(

@@ -102,7 +102,14 @@ class SignerBook:
         if signature.capabilities is not None:
             preferred = signature.preferred.thumbprint if signature.preferred is not None else ""
             learnt = Learnt(person.key, signature.capabilities, signature.signing_time, preferred)
-        return ContainerRecord(replay_key(signature), sender.key, moment + KEEP_SECONDS, tuple(pins), learnt)
+        return ContainerRecord(
+            replay_key(signature),
+            sender.key,
+            moment + KEEP_SECONDS,
+            tuple(pins),
+            signature.certificate.thumbprint,
+            learnt,
+        )
 
     def _anchors_of(self, view: SiteView) -> Anchors:
         if view.generation != self._generation:

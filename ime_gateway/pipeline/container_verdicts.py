@@ -7,19 +7,16 @@ from dataclasses import dataclass
 
 from ime_gateway.base.outcome import Refused
 from ime_gateway.certs.certificate import Certificate
-from ime_gateway.ime.container import ToldOnce
 from ime_gateway.mail.address import Address
 from ime_gateway.ports.containers import Pin
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedContainer:
-    """A refusal whose evidence is for the log only, and which may be told once only (`ime/container`)."""
+    """A refusal after opening: its evidence is for the log only, and it leaves at an even time."""
 
     refusal: Refused
     evidence: str
-    told_once: ToldOnce | None = None
-    """None: `refusal` may be told as often as asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ The pseudo recipient disappears; everybody named in the ORIG headers appears wit
 whoever was addressed beside it, and at last the sender with the sent copy.
 """
 
+from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.ime.restore import Restored, Unrestorable, restore
@@ -26,7 +27,10 @@ def ime_recipients(
         return Refused(
             Reason.FROM_MISMATCH, "the envelope sender is neither in From nor in Sender", address=str(sender)
         )
-    content = _unfit_content(message)
+    try:
+        content = _unfit_content(message)
+    except UnreadableMail as error:
+        return Refused(Reason.IME_MALFORMED, str(error))
     if content is not None:
         return content
     restored = restore(message.headers, pseudo_recipient)
@@ -38,9 +42,11 @@ def ime_recipients(
 
 def _unfit_content(message: Message) -> Refused | None:
     """A winmail.dat can carry the Bcc list, an invitation would invite the IME address, and a
-    container belongs to IME 2.0."""
+    container belongs to IME 2.0. Raises UnreadableMail."""
     if protection_of(message) == "smime-encrypted":
-        return Refused(Reason.IME_MALFORMED, "the message is encrypted already")
+        return Refused(
+            Reason.IME_MALFORMED, "the message is encrypted already; set InternalRecipient to the IME 2.0 address"
+        )
     if is_tnef(message):
         return Refused(Reason.IME_TNEF, "the message contains winmail.dat")
     if is_calendar(message):

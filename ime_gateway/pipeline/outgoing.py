@@ -60,9 +60,11 @@ def prepare_original(
     message = message.with_headers(strip_controls(message.headers).without(BLIND_HEADERS))
     try:
         message = strip_nested_markers(message)
+        calendar = ime is None and is_calendar(message)
+        protected = is_protected(message.headers)
     except UnreadableMail as error:
         return Refused(Reason.MALFORMED, str(error))
-    wanted_hidden = wishes.hidden_subject or is_protected(message.headers)
+    wanted_hidden = wishes.hidden_subject or protected
     return Prepared(
         message=message,
         sender=submission.sender,
@@ -72,7 +74,7 @@ def prepare_original(
         ime=ime,
         wants_encryption=wishes.encrypt,
         wants_plain=wishes.plain,
-        calendar=ime is None and is_calendar(message),
+        calendar=calendar,
         unavailable=wishes.unavailable,
         hide_subject=hides_subject(view.policy.protect_subject, wanted_hidden, ime),
     )

@@ -6,16 +6,18 @@ knows more or less than the queue does (P4).
 
 from collections.abc import Callable
 
+from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.base.outcome import Refused
+from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.header_protection import hidden_outer
 from ime_gateway.mail.headers import HeaderBlock
-from ime_gateway.mail.message import Message
+from ime_gateway.mail.message import Message, parse_message
 from ime_gateway.mail.secure_parts import split_for_encryption
 from ime_gateway.pipeline.planning import Planned
 from ime_gateway.pipeline.prepared import Prepared
 from ime_gateway.pipeline.protect import Protected
 from ime_gateway.policy.plan import RecipientPlan
-from ime_gateway.ports.queue import Event, Parcel, Row
+from ime_gateway.ports.queue import Event, EventName, Parcel, Row
 from ime_gateway.ports.reception import Submission
 
 
@@ -70,7 +72,7 @@ def return_headers(prepared: Prepared) -> bytes:
         return HeaderBlock(field for field in prepared.carrier.fields if field.key in _NEUTRAL).to_bytes()
     outer, _ = split_for_encryption(prepared.message.headers)
     if prepared.hide_subject:
-        outer = hidden_outer(outer)
+        outer = hidden_outer(outer, listed_only=prepared.ime == "2.0")
     return outer.without({"bcc"}).to_bytes()
 
 
@@ -104,9 +106,21 @@ def accepted_events(parcel: Parcel) -> list[Event]:
 
 def refused_events(submission: Submission, refusal: Refused, planned: Planned | None, message_id: str) -> list[Event]:
     """`refused` for every recipient: who stands in the way with the own reason, the others with that one."""
-    header = message_id_header(planned.prepared.message) if planned is not None else ""
-    if planned is not None and planned.plan.recipients:
-        return [_refused(submission, refusal, plan, header, message_id) for plan in planned.plan.recipients]
+    if planned is None or not planned.plan.recipients:
+        return submission_events(submission, message_id, "refused", refusal.reason, refusal.detail)
+    header = message_id_header(planned.prepared.message)
+    return [_refused(submission, refusal, plan, header, message_id) for plan in planned.plan.recipients]
+
+
+def submission_events(
+    submission: Submission, message_id: str, event: EventName, reason: Reason, detail: str
+) -> list[Event]:
+    """One line for each recipient of the envelope, under the Message-ID of what came, as it stands there in clear:
+    of a container that is its carrier's, by which its sender can ask for it."""
+    try:
+        header = message_id_header(parse_message(submission.data))
+    except UnreadableMail:
+        header = ""
     return [
         Event(
             id=message_id,
@@ -114,9 +128,9 @@ def refused_events(submission: Submission, refusal: Refused, planned: Planned | 
             sender=str(submission.sender or ""),
             recipient=str(entry.address),
             copy="recipient",
-            event="refused",
-            reason=refusal.reason.value,
-            detail=refusal.detail,
+            event=event,
+            reason=reason.value,
+            detail=detail,
             at=submission.received_at,
         )
         for entry in submission.recipients

@@ -12,7 +12,7 @@ from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.mail.address import Address
-from ime_gateway.pipeline.admission import Admitted, admit
+from ime_gateway.pipeline.admission import Admitted, admit, admit_inner
 from ime_gateway.pipeline.container_in import ContainerReader
 from ime_gateway.pipeline.container_verdicts import ContainerVerdict
 from ime_gateway.pipeline.gather_facts import FactGatherer
@@ -75,7 +75,10 @@ class Planner:
             admitted = self._admit(submission, listener)
             if isinstance(admitted, Refused):
                 return admitted
-            return await self.containers.read(submission, admitted.message, admitted.author, view)
+            read = await self.containers.read(submission, admitted.message, admitted.author, view)
+            if not isinstance(read, Prepared):
+                return read
+            return admit_inner(read, self.settings.smtp.hostname, self.trace_key, submission.received_at)
         if len(submission.data) < _THREAD_BYTES:
             return self._prepare(submission, listener, view)
         return await asyncio.to_thread(self._prepare, submission, listener, view)

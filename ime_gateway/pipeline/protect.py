@@ -110,7 +110,7 @@ class _Job:
         """What is encrypted, the same for every cipher; the spool never sees more of a hidden subject."""
         message = self.prepared.message
         if self.prepared.hide_subject:
-            return hide_subject(message)
+            return hide_subject(message, listed_only=self.prepared.ime == "2.0")
         return secured_entity(message.with_headers(without_protection(message.headers)))
 
     def _encrypt(

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from ime_gateway.base.errors import AlreadySeen, StoreUnavailable, UnreadableMail
+from ime_gateway.base.errors import AlreadySeen, OtherSignerFirst, StoreUnavailable, UnreadableMail
 from ime_gateway.base.ids import RANDOM_BYTES, new_id
 from ime_gateway.base.outcome import Accepted, Outcome, Refused
 from ime_gateway.base.reasons import Reason
@@ -25,7 +25,7 @@ from ime_gateway.pipeline.ime_addresses import relay_facts
 from ime_gateway.pipeline.left_out import left_out_events, left_out_recipients
 from ime_gateway.pipeline.next_hop_size import oversize
 from ime_gateway.pipeline.outer_headers import transit_fields
-from ime_gateway.pipeline.parcel import accepted_events, build_parcel, refused_events
+from ime_gateway.pipeline.parcel import accepted_events, build_parcel, refused_events, submission_events
 from ime_gateway.pipeline.planning import Planned, Planner, refusal_of
 from ime_gateway.pipeline.protect import Protected, Protector
 from ime_gateway.pipeline.report_back import report_parcel
@@ -133,6 +133,9 @@ class Receiver:
         except AlreadySeen:
             assert container is not None
             return await self.containers.seen_meanwhile(container, submission, message_id)
+        except OtherSignerFirst:
+            assert container is not None
+            return await self.containers.other_signer_first(container, submission, message_id)
         return Accepted(message_id)
 
     async def _enqueue(self, submission: Submission, planned: Planned, protected: Protected, message_id: str) -> None:
@@ -199,7 +202,8 @@ class Receiver:
             if await self.queue.count_failure(digest) < _FAILURES_UNTIL_HELD:
                 return temporary
             await self.queue.hold_evidence(_evidence(submission, digest, cause, message_id))
-            await self.queue.record(_held_events(submission, message_id))
+            evidence = "failed again and again; headers are kept as evidence"
+            await self.queue.record(submission_events(submission, message_id, "held", Reason.MALFORMED, evidence))
         except StoreUnavailable:
             return temporary
         detail = f"the message failed {_FAILURES_UNTIL_HELD} times here and is held for the administrator"
@@ -220,20 +224,3 @@ def _evidence(submission: Submission, digest: str, cause: str, message_id: str) 
         cause=cause,
         at=submission.received_at,
     )
-
-
-def _held_events(submission: Submission, message_id: str) -> list[Event]:
-    return [
-        Event(
-            id=message_id,
-            message_id="",
-            sender=str(submission.sender or ""),
-            recipient=str(entry.address),
-            copy="recipient",
-            event="held",
-            reason=Reason.MALFORMED.value,
-            detail="failed again and again; headers are kept as evidence",
-            at=submission.received_at,
-        )
-        for entry in submission.recipients
-    ]

@@ -128,4 +128,9 @@ def _log(attempts: Sequence[Attempt], settlements: Sequence[Settlement]) -> None
         )
         if settlement.outcome == "failed" and not leased.sender:
             # RFC 3461 section 5.2: nobody else will ever hear of it, so the postmaster must.
-            log.error("a message without sender could not be delivered", id=leased.message)
+            log.error(
+                "a message without sender could not be delivered",
+                id=leased.message,
+                recipient=leased.row.recipient,
+                detail=leased.row.detail,
+            )

@@ -1,6 +1,6 @@
 """The plan as data for people and programs: the contract of `ime-gateway explain` (design 6.1)."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from ime_gateway.policy.facts import Direction
 from ime_gateway.policy.plan import Plan, RecipientPlan
@@ -36,23 +36,40 @@ class Explanation(TypedDict):
     decision: str
     reply: str | None
     recipients: list[RecipientLine]
+    subject_hidden: bool | None
+    """Whether encrypted copies keep their subject inside (RFC 9788); None when nothing is sent."""
+    note: NotRequired[str]
+    """Why a message is taken and nothing is sent; for people, and not part of the contract."""
 
 
-def explain(direction: Direction, ime: str | None, plan: Plan, reply: str | None) -> Explanation:
-    """Lay out a plan; recipients keep the plan's order (To, Cc, Bcc, other RCPT, sent copy)."""
+def explain(direction: Direction, ime: str | None, plan: Plan, reply: str | None, *, hide_subject: bool) -> Explanation:
+    """Lay out a plan; recipients keep the plan's order (To, Cc, Bcc, other RCPT, sent copy).
+
+    hide_subject: the subject is hidden wherever the message is encrypted.
+    """
+    encrypted = any(recipient.protection not in (None, "none") for recipient in plan.recipients)
+    sent = plan.decision == "deliver" and bool(plan.recipients)
     return {
         "direction": direction,
         "ime": ime,
         "decision": plan.decision,
         "reply": reply,
         "recipients": [_line(recipient) for recipient in plan.recipients],
+        "subject_hidden": hide_subject and encrypted if sent else None,
     }
 
 
 def explain_refusal(direction: Direction, ime: str | None, reply: str, *, temporary: bool) -> Explanation:
     """A message that never came as far as a plan."""
     decision = "defer" if temporary else "refuse"
-    return {"direction": direction, "ime": ime, "decision": decision, "reply": reply, "recipients": []}
+    return {
+        "direction": direction,
+        "ime": ime,
+        "decision": decision,
+        "reply": reply,
+        "recipients": [],
+        "subject_hidden": None,
+    }
 
 
 def _line(plan: RecipientPlan) -> RecipientLine:

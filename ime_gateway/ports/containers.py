@@ -58,6 +58,25 @@ class Challenge:
     expires_at: float
 
 
+MOST_PENDING = 20
+"""Pending pins of one person; who makes up certificates must not be able to fill the administrators' list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What became of the wish to ask a mailbox about a signer."""
+
+    why: Literal["asked", "open", "full", "revoked"]
+    """Asked now; asked before and not answered; not asked, because too many other questions to the mailbox are open;
+    not asked, because an administrator has revoked this signer for this person."""
+    sent_at: float = 0.0
+    """`open`: when it was asked, seconds since 1970 UTC."""
+    unanswered: int = 0
+    """`full`: how many questions are open."""
+    pinned: bool = True
+    """A pin of this signer is there, so that an administrator can approve it; not when `MOST_PENDING` others wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class Learnt:
     """What a verified signature told of its signer's programs (RFC 8551 section 2.5.2)."""
@@ -84,6 +103,8 @@ class ContainerRecord:
     """Seconds since 1970 UTC; 14 days after it came."""
     pins: Sequence[Pin] = ()
     """Pins that this container brings: of first use, or endorsed by its signer."""
+    signer: str = ""
+    """Thumbprint of the certificate that signed it. What it endorses counts only while its own pin is approved."""
     learnt: Learnt | None = None
 
 
@@ -112,10 +133,31 @@ class Containers(Protocol):
         """The container with this replay key, if it was accepted in the last 14 days."""
         ...
 
-    async def challenge(self, challenge: Challenge, mail: Parcel, events: Sequence[Event], most_open: int) -> bool:
-        """Commit a challenge, a pending pin for it and its mail in one transaction. False, and nothing is written,
-        while one for the same person and certificate is open, or the person has `most_open` open ones; the caller
-        then discards the mail's bodies."""
+    async def first_ciphertext(self, key_digest: str, ciphertext_digest: str, keep_until: float) -> bool:
+        """Whether this is the first ciphertext under its encrypted content key, or that one again; it takes the place
+        when that is free, durably before the answer. `keep_until`: seconds since 1970 UTC, 14 days after it came."""
+        ...
+
+    async def ciphertext_under(self, key_digest: str) -> str | None:
+        """The digest of the first ciphertext under an encrypted content key, while it is kept; None when the place is
+        free. Writes nothing."""
+        ...
+
+    async def challenge(
+        self,
+        challenge: Challenge,
+        mail: Parcel,
+        events: Sequence[Event],
+        most_open: int,
+        renew_before: float = float("-inf"),
+    ) -> Asking:
+        """Commit a challenge, a pending pin for it and its mail with `events` in one transaction.
+
+        Nobody is asked while one for the same person and certificate is open (unless it was sent at `renew_before`,
+        seconds since 1970 UTC, or earlier: then this one takes its place, and only its token counts), while the person
+        has `most_open` open ones (then only the pending pin is written), or when the signer is revoked. The caller
+        then discards the mail's bodies and writes its own events. When the mail's row settles `failed` or `dropped`,
+        the challenge goes with it and the pending pin's note says why."""
         ...
 
     async def open_challenge(self, token_hash: str, moment: float) -> Challenge | None:

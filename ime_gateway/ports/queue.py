@@ -213,7 +213,8 @@ class Queue(Protocol):
         asking again; the reports wait for whoever asks first. `container`: the IME 2.0 container that the
         parcel was; committed with it. Raises AlreadySeen, and nothing is written, when its replay key is
         remembered: the caller discards the bodies as after StoreUnavailable, and asks `Containers.seen`
-        who sent it then."""
+        who sent it then. Raises OtherSignerFirst, and nothing is written, when it brings a pin of first use
+        and its person has got another pin meanwhile, but not this one approved."""
         ...
 
     async def lease(self, owner: str, limit: int) -> list[LeasedRow]:

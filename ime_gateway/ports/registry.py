@@ -5,6 +5,7 @@ them, raises `generation` by one when live data changed, and writes the audit li
 applied (contract of `apply`).
 """
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ class ImeKeyEntry:
     made_at: float
     has_private_key: bool
     """False once the overlap is over: the key was erased, the certificate is kept for the record."""
+
+    @property
+    def is_current(self) -> bool:
+        """The key that address books should have, and the only one of its domain without an end."""
+        return self.opens_until == math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +171,8 @@ class RegistryTransaction(Protocol):
         ...
 
     def put_pin(self, pin: Pin) -> bool:
-        """An administrator's word about a signer, whatever was there before; revoking also ends the open challenge.
-        False when nothing changed."""
+        """An administrator's word about a signer, whatever was there before; unless it is `pending`, it also ends the
+        open challenge, which would count against the person's next one. False when nothing changed."""
         ...
 
     def container_counts(self, domain: str = "") -> ContainerCounts:
@@ -240,6 +246,10 @@ class Registry(Protocol):
 
     def held(self, limit: int = 100) -> list[HeldEvidence]:
         """Evidence of messages that failed again and again, newest first."""
+        ...
+
+    def check_live_data(self) -> None:
+        """Prove that live data can be read as mail needs it; raises StoreUnavailable. Cheap while nothing changed."""
         ...
 
     def check_write(self) -> None:

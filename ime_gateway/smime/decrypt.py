@@ -17,7 +17,7 @@ from ime_gateway.base.errors import UnreadableCms
 from ime_gateway.smime.content_decrypt import ContentCipher, open_content, read_cipher
 from ime_gateway.smime.key_agreement import CURVES, agree_with_originator, read_method
 from ime_gateway.smime.key_unwrap import RSA_1_5, read_transport, unwrap
-from ime_gateway.smime.owned_key import Addressed, OwnedKey, addressed
+from ime_gateway.smime.owned_key import Addressed, OwnedKey, addressed, described
 from ime_gateway.smime.structures import AgreementKey, Enveloped, KeyAgreement, KeyTransport
 
 __all__ = ["Decrypted", "LegacyPolicy", "OwnedKey", "Undecryptable", "decrypt"]
@@ -100,7 +100,8 @@ def decrypt(
     """
     mine = list(islice(addressed(envelope.recipients, keys), MAXIMUM_KEY_OPERATIONS * 4))
     if not mine:
-        return Undecryptable("no-key", f"none of {len(envelope.recipients)} recipient infos is for {len(keys)} keys")
+        named = described(envelope.recipients)
+        return Undecryptable("no-key", f"it is for none of {len(keys)} keys that open here now, but for {named}")
     try:
         cipher = read_cipher(envelope)
     except UnreadableCms as error:

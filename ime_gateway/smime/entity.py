@@ -13,7 +13,7 @@ import numpy as np
 
 from ime_gateway.base.errors import UnreadableCms, UnreadableMail
 from ime_gateway.mail.base64_body import decode_base64_body
-from ime_gateway.mail.content_type import content_type_of, parse_content_type, parse_parameters
+from ime_gateway.mail.content_type import content_type_of, file_names, parse_content_type
 from ime_gateway.mail.headers import HeaderBlock
 from ime_gateway.mail.message import Message, parse_message
 from ime_gateway.mail.signed_multipart import split_signed
@@ -177,13 +177,8 @@ def _is_labelled(headers: HeaderBlock, types: frozenset[str], file: re.Pattern[s
 
 
 def _is_named(headers: HeaderBlock, file: re.Pattern[str]) -> bool:
-    """Whether a file name that a reader might show (RFC 2183 section 2.3 and the older name=) is of that kind."""
-    for field_name, parameter in (("content-type", "name"), ("content-disposition", "filename")):
-        for found in headers.all(field_name):
-            name = parse_parameters(found.value.decode("latin-1"))[0].get(parameter, "")
-            if file.fullmatch(name.strip()):
-                return True
-    return False
+    """Whether a file name that a reader might show is of that kind."""
+    return any(file.fullmatch(name) for name in file_names(headers))
 
 
 def _encoding(text: str) -> str:

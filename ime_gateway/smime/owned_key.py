@@ -16,9 +16,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from ime_gateway.base.errors import UnreadableCertificate
 from ime_gateway.certs.certificate import PARSE_ERRORS, Certificate, places, quiet
+from ime_gateway.certs.der import SEQUENCE, SET, children, read_element
 from ime_gateway.smime.structures import AgreementKey, IssuerAndSerial, KeyAgreement, KeyTransport, OtherRecipient
 
 _Name = tuple[bytes, int] | bytes
+_SHOWN = 5
+_LONGEST_NAME = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,39 @@ def addressed(
             for agreed in info.keys:
                 for owned in known.get(_wanted(agreed.issuer_and_serial, agreed.key_identifier), {}).values():
                     yield Addressed(info, agreed, owned)
+
+
+def described(recipients: Sequence[KeyTransport | KeyAgreement | OtherRecipient]) -> str:
+    """Whom a message is for, for the log: the first five recipients, as certificates name them."""
+    shown: list[str] = []
+    for info in recipients[:_SHOWN]:
+        if isinstance(info, OtherRecipient):
+            shown.append(info.kind)
+        elif isinstance(info, KeyTransport):
+            shown.append(f"ktri {_described(info.issuer_and_serial, info.key_identifier)}")
+        else:
+            shown += [f"kari {_described(one.issuer_and_serial, one.key_identifier)}" for one in info.keys[:_SHOWN]]
+    more = [f"{len(recipients)} recipient infos in all"] if len(recipients) > _SHOWN else []
+    return "; ".join([*shown[:_SHOWN], *more]) or "nobody"
+
+
+def _described(issuer_and_serial: IssuerAndSerial | None, key_identifier: bytes | None) -> str:
+    if issuer_and_serial is None:
+        return f"ski {(key_identifier or b'').hex()[:40]}"
+    name = _last_words(issuer_and_serial.issuer)
+    return f"serial {issuer_and_serial.serial:x}"[:47] + (f" of {name}" if name else "")
+
+
+def _last_words(name: bytes) -> str:
+    """The last value of a Name (RFC 5280 section 4.1.2.4), by custom the common name; empty when it is not plain."""
+    try:
+        found = read_element(name, 0, min(len(name), _LONGEST_NAME))
+        while found.tag in (SEQUENCE, SET):
+            found = children(name, found)[-1]
+    except (UnreadableCertificate, IndexError):
+        return ""
+    text = name[found.content : found.end].decode("utf-8", "replace")[:60]
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
 
 
 def _wanted(issuer_and_serial: IssuerAndSerial | None, key_identifier: bytes | None) -> _Name:

@@ -202,8 +202,8 @@ class MailDialogue:
 
 def _outcome_word(result: Outcome) -> str:
     match result:
-        case Accepted():
-            return "accepted"
+        case Accepted(duplicate=duplicate):
+            return "duplicate" if duplicate else "accepted"
         case Refused(reason=reason):
             return reason.value
     assert_never(result)

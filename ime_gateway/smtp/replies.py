@@ -73,13 +73,18 @@ def _one_line(text: str) -> str:
     return "".join(letter if " " <= letter <= "~" else "?" for letter in " ".join(text.split()))
 
 
+def _address(text: str) -> str:
+    """An address on one line, letters beyond ASCII as `\\xfc` or `\\u0142`: whoever reads it must know who is meant."""
+    return _one_line(" ".join(text.split()).encode("ascii", "backslashreplace").decode("ascii"))[:120]
+
+
 def reply_for(refused: Refused) -> str:
     """The reply to a refusal, without its CRLF: code, address, reason with its sentence, evidence, tracking id.
 
     At most 400 characters; the evidence is cut first, because code, address and id must survive.
     """
     codes = _TEMPORARY.get(refused.reason, _TEMPORARY_ELSE) if refused.temporary else _PERMANENT[refused.reason]
-    address = f" <{_one_line(refused.address)[:120]}>" if refused.address else ""
+    address = f" <{_address(refused.address)}>" if refused.address else ""
     tracking = f" (id={_one_line(refused.message_id)[:64]})" if refused.message_id else ""
     middle = _one_line(f"{refused.reason}: {refused.reason.sentence_with(refused.detail)}")
     room = MAX_REPLY_CHARACTERS - len(codes) - len(address) - len(tracking) - 1

@@ -1,7 +1,8 @@
 """The Containers of ports/containers: IME keys, signer pins, challenges and what was seen, on both engines.
 
-This file is the asyncio side; what happens inside the transactions stands in container_writes. Reads ask the
-database each time: an administrator's "revoke" holds for the very next container, in every worker and node.
+This file is the asyncio side; what happens inside the transactions stands in container_writes and challenge_writes.
+Reads ask the database each time: an administrator's "revoke" holds for the very next container, in every worker and
+node.
 """
 
 import asyncio
@@ -12,16 +13,11 @@ from typing import Any
 
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.clock import Clock
-from ime_gateway.ports.containers import Challenge, ImeKey, Learnt, Pin, Seen
+from ime_gateway.ports.containers import Asking, Challenge, ImeKey, Learnt, Pin, Seen
 from ime_gateway.ports.queue import Event, Parcel
+from ime_gateway.store.challenge_writes import ChallengeRequest, Confirmation, confirm_challenges, insert_challenges
 from ime_gateway.store.connections import Connections
-from ime_gateway.store.container_writes import (
-    ChallengeRequest,
-    Confirmation,
-    confirm_challenges,
-    forget_old,
-    insert_challenges,
-)
+from ime_gateway.store.container_writes import CiphertextRequest, forget_old, take_places
 from ime_gateway.store.group_commit import GroupCommit
 from ime_gateway.store.rows import event_values, parcel_rows, storable
 from ime_gateway.store.sealed_secrets import SecretBox
@@ -33,6 +29,7 @@ _KEYS = (
 )
 _PINS = "SELECT address, der, state, origin, at, note FROM signer_pins WHERE address = ? ORDER BY at DESC, thumbprint"
 _SEEN = "SELECT sender, message, at FROM containers_seen WHERE replay_key = ? AND keep_until > ?"
+_FIRST_CIPHERTEXT = "SELECT ciphertext_digest FROM first_ciphertexts WHERE key_digest = ? AND keep_until > ?"
 _OPEN_CHALLENGE = "SELECT address, der, sent_at, expires_at FROM challenges WHERE token_hash = ? AND expires_at > ?"
 _LEARNT = "SELECT address, capabilities, signing_time, preferred FROM learnt WHERE address IN ({list})"
 
@@ -43,7 +40,7 @@ def ime_key_place(domain: str, thumbprint: str) -> str:
 
 
 class StoredContainers:
-    """Keys, pins, challenges and the memory of containers."""
+    """Keys, pins, challenges and the memory of containers and ciphertexts."""
 
     def __init__(
         self, connections: Connections, commits: GroupCommit, box: SecretBox, readers: Executor, clock: Clock
@@ -69,11 +66,30 @@ class StoredContainers:
         rows = await self._read(self._connections.read_bare, _SEEN, (replay_key, self._clock.now()))
         return Seen(*rows[0]) if rows else None
 
-    async def challenge(self, challenge: Challenge, mail: Parcel, events: Sequence[Event], most_open: int) -> bool:
-        """As the port says; False also when an administrator has revoked this signer for this person meanwhile."""
+    async def first_ciphertext(self, key_digest: str, ciphertext_digest: str, keep_until: float) -> bool:
+        """As the port says."""
+        request = CiphertextRequest(key_digest, ciphertext_digest, keep_until, self._clock.now())
+        first: bool = await self._commits.run(take_places, request)
+        return first
+
+    async def ciphertext_under(self, key_digest: str) -> str | None:
+        """As the port says."""
+        rows = await self._read(self._connections.read_bare, _FIRST_CIPHERTEXT, (key_digest, self._clock.now()))
+        return str(rows[0][0]) if rows else None
+
+    async def challenge(
+        self,
+        challenge: Challenge,
+        mail: Parcel,
+        events: Sequence[Event],
+        most_open: int,
+        renew_before: float = float("-inf"),
+    ) -> Asking:
+        """As the port says."""
         rows = parcel_rows(mail, events, self._box, None)
-        asked: bool = await self._commits.run(insert_challenges, ChallengeRequest(challenge, rows, most_open))
-        return asked
+        request = ChallengeRequest(challenge, rows, mail.id, most_open, renew_before)
+        asking: Asking = await self._commits.run(insert_challenges, request)
+        return asking
 
     async def open_challenge(self, token_hash: str, moment: float) -> Challenge | None:
         """As the port says."""

@@ -66,8 +66,8 @@ class Store:
         return self.spool.sweep()
 
     def tidy(self, moment: float) -> list[str]:
-        """Forget containers and challenges that have had their time by `moment` (seconds since 1970 UTC), and erase
-        IME private keys whose overlap is over; the domains of those keys. Call it now and then."""
+        """Forget containers, ciphertexts and challenges that have had their time by `moment` (seconds since 1970 UTC),
+        and erase IME private keys whose overlap is over; the domains of those keys. Call it now and then."""
         return self.containers.forget_old(moment)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Row, delete, select, update
 
 from ime_gateway.base.errors import StoreUnavailable
@@ -12,7 +13,18 @@ from ime_gateway.store.schema import certificates, domain_certificates, domains,
 
 
 def load_view(connection: Connection) -> SiteView:
-    """All small live data within the connection's transaction."""
+    """All small live data within the connection's transaction. Raises StoreUnavailable, also for what this version of
+    the program does not understand: mail must not be handled by half of the rules."""
+    try:
+        return _view(connection)
+    except ValidationError as error:
+        # Without the values: they are people's.
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['type']}" for fault in error.errors(include_input=False))
+        evidence = f"{error.title}: {', '.join(faults)}"[:500]
+        raise StoreUnavailable("settings in the database are not of this version of the program", evidence) from None
+
+
+def _view(connection: Connection) -> SiteView:
     row = connection.execute(site.select()).one_or_none()
     if row is None:
         raise StoreUnavailable("the database has no schema; run: ime-gateway check", "table site has no row")

@@ -102,12 +102,16 @@ def find_pins(connection: Connection, address: str, state: str, thumbprint: str,
 
 
 def put_pin(connection: Connection, pin: Pin) -> bool:
-    """Set a pin, whatever was there; revoking also ends the open challenge. False when nothing changed."""
+    """Set a pin, whatever was there; approving and revoking end the open challenge, which nobody needs to answer any
+    more and which would count against the person's next one. False when nothing changed."""
     address, thumbprint = storable(pin.address), pin.certificate.thumbprint
     here = (signer_pins.c.address == address) & (signer_pins.c.thumbprint == thumbprint)
     known = connection.execute(signer_pins.select().where(here)).one_or_none()
     if known is not None and (known.state, known.origin, known.note) == (pin.state, pin.origin, storable(pin.note)):
         return False
+    if pin.state != "pending":  # challenges before pins, as in settling: two orders could wait for each other
+        asked = (challenges.c.address == address) & (challenges.c.thumbprint == thumbprint)
+        connection.execute(delete(challenges).where(asked))
     connection.execute(delete(signer_pins).where(here))
     connection.execute(
         signer_pins.insert().values(
@@ -120,9 +124,6 @@ def put_pin(connection: Connection, pin: Pin) -> bool:
             note=storable(pin.note),
         )
     )
-    if pin.state == "revoked":
-        asked = (challenges.c.address == address) & (challenges.c.thumbprint == thumbprint)
-        connection.execute(delete(challenges).where(asked))
     return True
 
 

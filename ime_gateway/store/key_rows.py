@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
 from ime_gateway.base.errors import UserError
-from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.certificate import Certificate, thumbprint_digits
 from ime_gateway.ports.registry import CertificateEntry
 from ime_gateway.store.schema import certificate_addresses, certificates
 from ime_gateway.store.sealed_secrets import SecretBox
@@ -84,8 +84,8 @@ def find_certificates(
 
 
 def find_certificate(connection: Connection, thumbprint: str) -> CertificateEntry | None:
-    """One certificate by thumbprint or its beginning, with or without `sha256:`; UserError when several begin so."""
-    digits = thumbprint.strip().lower().removeprefix("sha256:").replace(":", "")
+    """One certificate by thumbprint or its beginning, in any spelling; UserError when several begin so."""
+    digits = thumbprint_digits(thumbprint)
     if len(digits) < _SHORTEST_BEGINNING:
         raise UserError(f"give at least {_SHORTEST_BEGINNING} digits of the thumbprint, not {thumbprint!r}")
     query = certificates.select().where(certificates.c.thumbprint.startswith(f"sha256:{digits}", autoescape=True))

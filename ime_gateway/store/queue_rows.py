@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
-from ime_gateway.base.errors import AlreadySeen, StoreUnavailable
+from ime_gateway.base.errors import AlreadySeen, OtherSignerFirst, StoreUnavailable
 from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.containers import ContainerRecord
 from ime_gateway.ports.queue import Envelope, Event, HeldEvidence, LeasedRow, Parcel, Settlement
@@ -89,6 +89,8 @@ class DurableQueue:
             return
         request = ContainerRequest(rows, parcel.id, parcel.received_at, self._clock.now(), container)
         taken: Taken = await self._commits.run(insert_containers, request, give_up)
+        if taken == "rival":
+            raise OtherSignerFirst("another signer of this person came first")
         if taken == "seen":
             raise AlreadySeen("this message was accepted before", f"replay key {container.replay_key}")
 

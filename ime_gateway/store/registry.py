@@ -16,6 +16,7 @@ from ime_gateway.ports.queue import Event, HeldEvidence, QueueLine
 from ime_gateway.ports.registry import AdminAccount, AuditLine
 from ime_gateway.store import audit_rows, queue_desk
 from ime_gateway.store.connections import Connections
+from ime_gateway.store.domain_rows import load_view
 from ime_gateway.store.registry_transaction import LiveDataTransaction
 from ime_gateway.store.schema import admins, meta, site
 from ime_gateway.store.sealed_secrets import SecretBox
@@ -33,6 +34,7 @@ class AdminRegistry:
         self._connections = connections
         self._box = box
         self._clock = clock
+        self._readable_generation = -1
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[LiveDataTransaction]:
@@ -129,6 +131,13 @@ class AdminRegistry:
         """The number of the first audit line that was tampered with; None when the trail is whole."""
         with self._connections.read() as connection:
             return audit_rows.first_break(connection, self._box)
+
+    def check_live_data(self) -> None:
+        """As the port says; what was read once is read again only when it changed."""
+        with self._connections.read() as connection:
+            generation = connection.execute(select(site.c.generation)).scalar_one_or_none()
+            if generation is None or generation != self._readable_generation:
+                self._readable_generation = load_view(connection).generation
 
     def check_write(self) -> None:
         """Prove that the store writes, by a commit: what is rolled back may never touch the disk."""

@@ -2,8 +2,8 @@
 
 What is promised to a peer (parcels, envelopes, bodies, queue_rows), what was decided (events), what
 administrators set (domains, certificates, trust) and what they did (audit), and what IME 2.0 needs to
-believe a container (ime_keys, signer_pins, challenges, containers_seen, learnt). Times are seconds since
-1970 UTC. Columns called `sealed…` hold nothing that could be read without the master key.
+believe a container (ime_keys, signer_pins, challenges, containers_seen, first_ciphertexts, learnt). Times are
+seconds since 1970 UTC. Columns called `sealed…` hold nothing that could be read without the master key.
 Migrations build the tables; a test compares them with this description.
 """
 
@@ -284,8 +284,9 @@ challenges = Table(
     Column("der", LargeBinary, nullable=False),
     _moment("sent_at"),
     _moment("expires_at", index=True),
+    _text("message", index=True),
 )
-"""Questions to mailboxes that were not answered yet."""
+"""Questions to mailboxes that were not answered yet; `message`: the parcel that asks."""
 
 containers_seen = Table(
     "containers_seen",
@@ -297,6 +298,15 @@ containers_seen = Table(
     _moment("keep_until", index=True),
 )
 """Containers that were accepted, so that none is acted upon twice; `message`: the parcel that it became."""
+
+first_ciphertexts = Table(
+    "first_ciphertexts",
+    metadata,
+    Column("key_digest", Text, primary_key=True),
+    _text("ciphertext_digest"),
+    _moment("keep_until", index=True),
+)
+"""The first ciphertext without a tag under each encrypted content key: about any other nobody learns anything."""
 
 learnt = Table(
     "learnt",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ime_gateway.ports.queue import Settlement
+from ime_gateway.store.challenge_writes import forget_lost
 from ime_gateway.store.dialect import Transaction
 from ime_gateway.store.parcel_writes import insert_events, insert_parcels
 from ime_gateway.store.rows import ParcelRows, event_values, storable
@@ -66,6 +67,7 @@ def settle_rows(transaction: Transaction, requests: list[SettleRequest]) -> list
     answers = []
     accepted: list[Settlement] = []
     ended: list[Any] = []
+    lost: dict[str, str] = {}
     for request in requests:
         taken, enqueued = _still_held(request, found)
         answers.append(Settled([settlement.row_id for settlement in taken], enqueued))
@@ -76,9 +78,12 @@ def settle_rows(transaction: Transaction, requests: list[SettleRequest]) -> list
             row = found.pop(settlement.row_id)  # a row settles once, even if two calls of a group hold its token
             if settlement.outcome != "deferred":
                 ended.append(row)
+            if settlement.outcome in ("failed", "dropped"):
+                lost[row[2]] = f"question {row[2]} {settlement.outcome}: {settlement.last_reply}"
     _defer(transaction, (settlement for settlement in accepted if settlement.outcome == "deferred"))
     if ended:
         _remove(transaction, ended, answers[0])
+    forget_lost(transaction, lost)  # what was lost may have been a question to an unknown signer of containers
     insert_events(transaction, [[event_values(settlement.event) for settlement in accepted]])
     return answers
 

@@ -5,9 +5,12 @@ reply. What they try here must give no new reader, no second delivery, no foreig
 """
 
 import base64
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +69,7 @@ def test_again_from_its_sender_is_no_failure_and_no_second_delivery(core: Core) 
     mail = captured().mail
     first, _ = send(core, mail)
     again, copies = send(core, mail)
-    assert copies == [] and again == first
+    assert copies == [] and again == replace(first, duplicate=True)
     events = [event.event for event in core.store.registry.events(id=first.message_id)]
     assert events == ["accepted"] * 3 + ["duplicate"]
 
@@ -98,18 +101,28 @@ def test_own_name_in_the_carrier_beside_the_victims(core: Core) -> None:
 
 def test_an_added_recipient(core: Core) -> None:
     stolen = captured()
-    for added in ("bob@acme.example", "thief@partner.example", "thief@nowhere.example"):
-        outcome = refused(core, stolen.mail, "ime-malformed", to=[IME, added])
-        assert outcome.address == added
-    for other in ("memo@ime.acme.example", "ime@imepseudodomain.local"):
-        assert "several IME" in refused(core, stolen.mail, "ime-malformed", to=[IME, other]).detail
-    assert isinstance(send(core, stolen.mail, to=[IME, "dora@acme.example"])[0], Accepted)
+    others = ("bob@acme.example", "thief@partner.example", "thief@nowhere.example")
+    for added in (*others, "memo@ime.acme.example", "ime@imepseudodomain.local"):
+        for to in ([IME, added], [added, IME]):
+            outcome = refused(core, stolen.mail, "ime-malformed", to=to)
+            assert "goes to the IME address alone" in outcome.detail
+            assert outcome.address == (IME if added.startswith("memo@") and to[0] == added else added)
+    assert isinstance(send(core, stolen.mail)[0], Accepted)
 
 
-def test_an_added_recipient_after_it_was_accepted(core: Core) -> None:
+@pytest.mark.parametrize("accepted_before", [False, True])
+def test_who_is_inside_cannot_be_asked(core: Core, accepted_before: bool) -> None:
+    """One more recipient: a blind one, a visible one and a stranger get the same words, before anything is opened."""
     stolen = captured()
-    send(core, stolen.mail)
-    refused(core, stolen.mail, "ime-malformed", to=[IME, "emil@acme.example"])
+    if accepted_before:
+        assert isinstance(send(core, stolen.mail)[0], Accepted)
+    said = set()
+    for guess in ("carol@acme.example", "dora@acme.example", "emil@acme.example", ANNA):
+        for data in (stolen.mail, carrier(b"\x30\x00")):
+            outcome = refused(core, data, "ime-malformed", to=[IME, guess])
+            assert outcome.address == guess
+            said.add(outcome.detail)
+    assert len(said) == 1
 
 
 def test_another_path(core: Core) -> None:
@@ -204,15 +217,46 @@ def _beside(signed: bytes) -> bytes:
     )
 
 
-@pytest.mark.parametrize("days, reason", [(-8, "ime-bad-signature"), (8, "ime-too-old"), (400, "ime-too-old")])
-def test_old_and_future_containers(core: Core, days: int, reason: str) -> None:
-    """Seven days for an offline Outbox, one day for a wrong clock, whatever the certificate allows."""
+@pytest.mark.parametrize("days", [-8, 8, 400])
+def test_old_and_future_containers(core: Core, days: int) -> None:
+    """Seven days for an offline Outbox, one day for a wrong clock, whatever the certificate allows. From the future is
+    temporary: the wrong clock may be ours. Both times are told."""
     long_lived = make_user(ANNA, not_before=make.LONG_AGO, not_after=make.FAR_AWAY)
     make.pin(core, ANNA, long_lived.certificate)
     mail = container(original(), signer=long_lived).mail
     submission = replace(core.submission(mail, ANNA, [IME]), received_at=time.time() + days * DAY)
     outcome = core.run(core.receiver.receive(submission))
-    assert isinstance(outcome, Refused) and outcome.reason.value == reason, outcome
+    assert isinstance(outcome, Refused) and outcome.reason.value == "ime-too-old", outcome
+    assert outcome.temporary is (days < 0)
+    here, there = (
+        datetime.fromtimestamp(at, UTC) for at in (submission.received_at - days * DAY, submission.received_at)
+    )
+    assert f"signed {here:%Y-%m-%d}T" in outcome.detail and f"clock says {there:%Y-%m-%dT%H:%MZ}" in outcome.detail
+
+
+@pytest.mark.parametrize(
+    "days, passes", [(0, True), (-6.9, True), (6.9, True), (-7.1, False), (7.1, False), (-4000, False)]
+)
+def test_old_mail_forwarded_under_a_fresh_signature(core: Core, days: float, passes: bool) -> None:
+    """Anna attaches an old mail of hers to a signed one; its reader makes a container of that: it is not sent anew."""
+    old = original("carol@acme.example", Date=formatdate(time.time() + days * DAY))
+    stolen = container(old, signer=signer_of(ANNA), shape="mixed").mail
+    if passes:
+        assert isinstance(send(core, stolen)[0], Accepted)
+    else:
+        assert "dated more than 7 days" in refused(core, stolen, "ime-too-old").detail
+
+
+@pytest.mark.parametrize(
+    "date", [b"", b"Date: yesterday\n", b"Date:\n", b"Date: %(now)s\nDate: %(now)s\n", b"Date: " + b"1 " * 500]
+)
+def test_a_message_without_one_readable_date(core: Core, date: bytes) -> None:
+    """RFC 5322 section 3.6 demands one; without it nobody could tell old mail."""
+    now = formatdate(time.time()).encode()
+    said = date % {b"now": now} if b"%" in date else date
+    inner = original("carol@acme.example").replace(b"Date: " + now + b"\n", said.rstrip(b"\n") + b"\n" if said else b"")
+    outcome = refused(core, container(inner, signer=signer_of(ANNA)).mail, "ime-malformed")
+    assert "Date" in outcome.detail and "yesterday" not in outcome.detail
 
 
 @pytest.mark.parametrize("days", [-0.9, 6.9])
@@ -292,6 +336,42 @@ def test_a_container_in_a_container(core: Core, inside: str) -> None:
     )
 
 
+def _unlabelled(how: str) -> bytes:
+    """A mail that is a container itself, without a word about what is in it; CRLF line ends."""
+    inner = carrier(captured().encrypted, to="carol@acme.example").replace(b"\n", b"\r\n")
+    inner = re.sub(rb"; smime-type=[\w-]+", b"", inner)
+    head, _, body = inner.partition(b"\r\n\r\n")
+    encoding = b"Content-Transfer-Encoding: base64"
+    match how:
+        case "comment":
+            head = head.replace(encoding, encoding + b" (x)")
+        case "7bit over base64":
+            head = head.replace(encoding, b"Content-Transfer-Encoding: 7bit")
+        case "quoted":
+            head = head.replace(encoding, b'Content-Transfer-Encoding: "base64"')
+        case "a.p7z":
+            head = re.sub(rb"Content-Type: [^\r\n]*", b"Content-Type: application/octet-stream; name=a.p7z", head)
+        case "der":
+            head, body = head.replace(b"\r\n" + encoding, b""), base64.decodebytes(body)
+        case "blank lines":
+            body = b"\r\n" * 110 + body
+    return head + b"\r\n\r\n" + body
+
+
+_HOW = ["as it is", "comment", "7bit over base64", "quoted", "a.p7z", "der", "blank lines"]
+
+
+@pytest.mark.parametrize("shape", ["rfc822", "message"])
+@pytest.mark.parametrize("how", _HOW)
+def test_a_container_in_a_container_that_is_not_labelled_so(core: Core, how: str, shape: str) -> None:
+    """The octets say what it is, whatever their label."""
+    entity = make.wrap(_unlabelled(how), shape)
+    if shape == "rfc822":
+        entity = entity.replace(b"\n\n", b"\r\n\r\n", 1)
+    signed = make.sign(entity, signer_of(ANNA), arguments=("-binary",))
+    refused(core, carrier(make.encrypt_binary(signed.replace(b"\n", b"\r\n"), make.ime_key())), "ime-nested")
+
+
 def test_a_container_attached_to_a_forwarded_message_is_not_opened(core: Core) -> None:
     """An attached mail is a document, not the carrier: what hangs on it is nobody's container."""
     stolen = captured().mail
@@ -299,3 +379,10 @@ def test_a_container_attached_to_a_forwarded_message_is_not_opened(core: Core) -
     head = b"From: anna@acme.example\nSubject: Fwd\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=f\n\n"
     forwarded = head + edge + b"\nContent-Type: message/rfc822\n\n" + stolen + b"\n" + edge + b"--\n"
     refused(core, forwarded, "ime-malformed")
+
+
+@pytest.mark.parametrize("more", [b"; boundary=a; boundary=b", b";\n a=b" * 201], ids=["two boundaries", "flood"])
+def test_an_unsigned_type_that_cannot_be_read(core: Core, more: bytes) -> None:
+    """An answer, not an internal error that the mail server would provoke again and again."""
+    entity = b"Content-Type: multipart/mixed" + more + b"\n\n--a\n\nx\n"
+    refused(core, container(entity, signer=None, shape="message").mail, "ime-bad-signature")

@@ -73,15 +73,18 @@ def flips(size: int, start: int, count: int, seed: int) -> list[tuple[int, int]]
 @pytest.mark.parametrize("detached", [False, True], ids=["opaque", "detached"])
 @pytest.mark.parametrize("cipher", ["aes-256-cbc", "aes-256-gcm"])
 def test_one_bit_anywhere(core: Core, foreign: Answer, cipher: str, detached: bool) -> None:
-    """In the structure, the sealed key, the nonce, the ciphertext, the tag: closed, or the mail as it was."""
+    """In the structure, the sealed key, the nonce, the ciphertext, the tag: closed, or the mail as it was. Under CBC
+    the first change of the ciphertext that comes under its content key may be told what became of it."""
     honest = container(original(), signer=signer_of(ANNA), cipher=cipher, detached=detached).encrypted
-    answers = set()
+    answers = []
     for place, bit in flips(len(honest), 0, 60, len(cipher) + detached):
         changed = bytearray(honest)
         changed[place] ^= bit
-        answers.add(ask(core, carrier(bytes(changed))))
+        answers.append(ask(core, carrier(bytes(changed))))
     assert foreign in answers
-    assert answers <= {foreign, None}
+    told = [answer for answer in answers if answer not in (foreign, None)]
+    assert len(told) <= (1 if cipher == "aes-256-cbc" else 0)
+    assert all(answer is not None and answer.reason == "ime-bad-signature" for answer in told)
 
 
 @pytest.mark.parametrize("cipher", ["aes-256-cbc", "aes-256-gcm"])

@@ -5,7 +5,7 @@ compares replies. Only CBC lets them change content at all; GCM is here to show 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.smtp.replies import reply_for
 from tests import container_mail as make
-from tests.ber_forms import elements, tlv
+from tests.cbc_envelope import CbcEnvelope, flipped
 from tests.container_mail import ANNA, IME, carrier, container, original, signer_of
 from tests.core import Core, close, make_core
 
@@ -34,71 +34,108 @@ def core(tmp_path: Path) -> Iterator[Core]:
 
 
 def reply(core: Core, encrypted: bytes) -> str:
-    """What the attacker hears, without the tracking id."""
+    """What the attacker hears, without the tracking id. What is accepted goes to whom Anna wrote, to nobody else."""
     outcome, copies = core.send(carrier(encrypted), ANNA, [IME])
-    assert copies == []
+    assert {copy.recipient for copy in copies} <= {"carol@acme.example", ANNA}
     if isinstance(outcome, Accepted):
         return "accepted"
+    assert copies == []
     return reply_for(outcome).replace(outcome.message_id, "")
-
-
-class Envelope:
-    """An EnvelopedData of openssl, taken apart so that parts can be changed."""
-
-    def __init__(self, der: bytes) -> None:
-        content_type, wrapped = elements(elements(der)[0][1])
-        self._outer = content_type[2]
-        body = elements(elements(wrapped[1])[0][1])
-        self._before = b"".join(part[2] for part in body[:2])
-        self._after = b"".join(part[2] for part in body[3:])
-        data_type, cipher, content = elements(body[2][1])
-        self._inner = data_type[2]
-        self._cipher = elements(cipher[1])
-        self.iv = self._cipher[1][1]
-        self.ciphertext = content[1]
-
-    def rebuilt(self, iv: bytes | None = None, ciphertext: bytes | None = None) -> bytes:
-        """The object with another initialisation vector or ciphertext, under the same encrypted key."""
-        cipher = tlv(0x30, self._cipher[0][2], tlv(0x04, self.iv if iv is None else iv))
-        content = tlv(0x80, self.ciphertext if ciphertext is None else ciphertext)
-        inner = tlv(0x30, self._inner, cipher, content)
-        return tlv(0x30, self._outer, tlv(0xA0, tlv(0x30, self._before, inner, self._after)))
-
-
-def flipped(data: bytes, place: int, bit: int = 1) -> bytes:
-    return data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :]
 
 
 def stolen(**changes: Any) -> bytes:
     return container(original("carol@acme.example"), signer=signer_of(ANNA), **changes).encrypted
 
 
+def binary_stolen() -> bytes:
+    """With the signed layer as octets, as Outlook writes it: noise in it cannot be told from content."""
+    return make.encrypt_binary(
+        make.sign_binary(make.wrap(original("carol@acme.example")), signer_of(ANNA)), make.ime_key()
+    )
+
+
 def test_the_pieces_fit(core: Core) -> None:
     """Rebuilt without a change, the container works: what follows is refused for its changes."""
-    outcome, copies = core.send(carrier(Envelope(stolen()).rebuilt()), ANNA, [IME])
+    outcome, copies = core.send(carrier(CbcEnvelope(stolen()).rebuilt()), ANNA, [IME])
     assert isinstance(outcome, Accepted) and copies
 
 
-@pytest.mark.parametrize("accepted_before", [False, True])
+def closed(core: Core) -> str:
+    """What is said of a container that is for somebody else."""
+    return reply(core, make.encrypt(b"x", make.ime_key("x@ime.nowhere.example"), form="DER"))
+
+
+def told(heard: Iterable[str], core: Core) -> int:
+    """How many answers say anything."""
+    nothing = closed(core)
+    return sum(said != nothing for said in heard)
+
+
+@pytest.mark.parametrize("genuine_first", [False, True])
+@pytest.mark.parametrize("binary", [False, True])
 @pytest.mark.parametrize("detached", [False, True])
-def test_bits_of_the_ciphertext(core: Core, detached: bool, accepted_before: bool) -> None:
-    der = stolen(detached=detached)
-    if accepted_before:
+def test_bits_of_the_ciphertext(core: Core, detached: bool, binary: bool, genuine_first: bool) -> None:
+    der = binary_stolen() if binary else stolen(detached=detached)
+    if genuine_first:
         core.send(carrier(der), ANNA, [IME])
-    envelope = Envelope(der)
+    envelope = CbcEnvelope(der)
     last = len(envelope.ciphertext) - 1
     places = [*range(BLOCK, last, max(1, last // 24)), last - 2 * BLOCK, last - BLOCK, last - BLOCK - 3, last - 5, last]
-    heard = {
+    heard = [
         reply(core, envelope.rebuilt(ciphertext=flipped(envelope.ciphertext, place, bit)))
         for place in places
         for bit in (1, 0x80)
-    }
-    assert len(heard) == 1 and next(iter(heard)).startswith("554 5.6.0 ime-malformed"), heard
+    ]
+    assert closed(core).startswith("554 5.6.0 ime-malformed")
+    assert told(heard, core) <= (0 if genuine_first else 1), heard
+    assert told(heard[1:], core) == 0, "only the first may be told anything"
+
+
+def test_the_genuine_one_passes_and_passes_again_whatever_comes_between(core: Core) -> None:
+    der = binary_stolen()
+    envelope = CbcEnvelope(der)
+    first, copies = core.send(carrier(der), ANNA, [IME])
+    assert isinstance(first, Accepted) and copies
+    for place in range(3):
+        assert reply(core, envelope.rebuilt(iv=flipped(envelope.iv, place))) == closed(core)
+        again, copies = core.send(carrier(envelope.rebuilt(segments=2 + place)), ANNA, [IME])
+        assert again == replace(first, duplicate=True) and copies == []
+
+
+def test_a_changed_one_that_comes_first_is_the_only_question(core: Core) -> None:
+    """Then even the genuine one is closed: what is said of it would be the second answer under its key."""
+    envelope = CbcEnvelope(stolen())
+    changed = envelope.rebuilt(ciphertext=flipped(envelope.ciphertext, 30 * BLOCK))
+    first = reply(core, changed)
+    assert first != closed(core)
+    assert reply(core, envelope.rebuilt()) == closed(core)
+    assert reply(core, changed) == first
+
+
+def test_a_padding_that_was_wrong_was_the_question(core: Core) -> None:
+    """Otherwise the first right one of 256 guesses would tell a whole octet."""
+    envelope = CbcEnvelope(stolen())
+    target = envelope.ciphertext[3 * BLOCK : 4 * BLOCK]
+    heard = [
+        reply(core, envelope.rebuilt(ciphertext=envelope.ciphertext + bytes(BLOCK - 1) + bytes([byte]) + target))
+        for byte in range(256)
+    ]
+    assert told(heard[1:], core) == 0
+
+
+def test_a_second_key_of_the_attackers_own_asks_nothing(core: Core) -> None:
+    """Two recipient infos for the IME key, the captured one and an own one: which of them fits must not be heard."""
+    envelope = CbcEnvelope(stolen())
+    own = CbcEnvelope(make.encrypt(make.wrap(original()), make.ime_key(), form="DER"))
+    assert "ime-unsigned" in reply(core, own.rebuilt())
+    for infos in ((envelope.recipient, own.recipient), (own.recipient, envelope.recipient)):
+        for source in (envelope, own):
+            assert reply(core, source.rebuilt(recipients=infos)) == closed(core)
 
 
 def test_every_way_of_not_being_opened_sounds_the_same(core: Core) -> None:
     der = stolen()
-    envelope = Envelope(der)
+    envelope = CbcEnvelope(der)
     key_place = der.find(make.ime_key().x509.serial_number.to_bytes(20, "big").lstrip(b"\0")) + 60
     tampered = {
         "encrypted key": flipped(der, key_place),
@@ -119,29 +156,31 @@ def test_every_way_of_not_being_opened_sounds_the_same(core: Core) -> None:
 
 def test_padding_cannot_be_asked_for(core: Core) -> None:
     """Vaudenay: one block behind a vector of the attacker's choice, all values of a byte; one word is all they get."""
-    envelope = Envelope(stolen())
+    envelope = CbcEnvelope(stolen())
     target = envelope.ciphertext[5 * BLOCK : 6 * BLOCK]
     heard = []
     for guess in range(256):
         heard.append(reply(core, envelope.rebuilt(iv=bytes(BLOCK - 1) + bytes([guess]), ciphertext=target)))
     common = max(set(heard), key=heard.count)
-    assert sum(said != common for said in heard) <= 1
+    assert heard == [common] * 256
     assert common.startswith("554 5.6.0 ime-malformed")
 
 
-def test_no_block_can_be_read_beside_an_intact_signature(core: Core) -> None:
+@pytest.mark.parametrize("genuine_first", [False, True])
+def test_no_block_can_be_read_beside_an_intact_signature(core: Core, genuine_first: bool) -> None:
     """EFAIL: noise and a foreign block inside an unsigned header, so that the signature stays good. What a block holds
-    must not decide between accepted and refused."""
+    must not decide between accepted and refused, more than once."""
     der = stolen(shape="rfc822")
-    core.send(carrier(der), ANNA, [IME])
-    envelope = Envelope(der)
+    if genuine_first:
+        core.send(carrier(der), ANNA, [IME])
+    envelope = CbcEnvelope(der)
     blocks = [envelope.ciphertext[at : at + BLOCK] for at in range(0, len(envelope.ciphertext), BLOCK)]
-    heard = set()
+    heard = []
     for place in range(1, 6):
         for target in (blocks[0], blocks[7], blocks[-3]):
             mixed = [*blocks[:place], os.urandom(BLOCK), target, *blocks[place:]]
-            heard.add(reply(core, envelope.rebuilt(ciphertext=b"".join(mixed))))
-    assert len(heard) == 1 and next(iter(heard)).startswith("554 5.6.0 ime-malformed"), heard
+            heard.append(reply(core, envelope.rebuilt(ciphertext=b"".join(mixed))))
+    assert told(heard[0 if genuine_first else 1 :], core) == 0, heard
 
 
 def test_no_block_can_be_read_behind_the_end(core: Core) -> None:
@@ -149,15 +188,15 @@ def test_no_block_can_be_read_behind_the_end(core: Core) -> None:
     for detached in (False, True):
         der = stolen(detached=detached)
         core.send(carrier(der), ANNA, [IME])
-        envelope = Envelope(der)
+        envelope = CbcEnvelope(der)
         target = envelope.ciphertext[3 * BLOCK : 4 * BLOCK]
-        heard = {
+        heard = [
             reply(
                 core, envelope.rebuilt(ciphertext=envelope.ciphertext + os.urandom(BLOCK - 1) + bytes([byte]) + target)
             )
             for byte in range(0, 256, 5)
-        }
-        assert len(heard) == 1 and next(iter(heard)).startswith("554 5.6.0 ime-malformed"), heard
+        ]
+        assert told(heard, core) == 0, heard
 
 
 def test_a_sender_hears_the_truth_about_an_own_container(core: Core) -> None:
@@ -166,7 +205,7 @@ def test_a_sender_hears_the_truth_about_an_own_container(core: Core) -> None:
     first = reply(core, der)
     assert first.startswith("554 5.7.1 ime-unsigned")
     assert [reply(core, der) for _ in range(3)] == [first] * 3
-    changed = Envelope(der).rebuilt(iv=flipped(Envelope(der).iv, 3, 2))
+    changed = CbcEnvelope(der).rebuilt(iv=flipped(CbcEnvelope(der).iv, 3, 2))
     assert [reply(core, changed)[:24] for _ in range(3)] == ["554 5.6.0 ime-malformed:"] * 3
     assert reply(core, der) == first
     another = make.encrypt(make.wrap(original()), make.ime_key(), form="DER")
@@ -175,13 +214,20 @@ def test_a_sender_hears_the_truth_about_an_own_container(core: Core) -> None:
 
 def test_logs_tell_no_content(core: Core, capsys: pytest.CaptureFixture[str]) -> None:
     """The log has the evidence, and neither text nor subject of a container that was opened and refused."""
+    quoting = ("/o=Zanzibar/cn=x", "x <Zanzibar>", "Zanzibar: a@acme.example", "<a@Zanzibar_.example>")
     for mail in (
+        *(container(original(to), signer=signer_of(ANNA)).encrypted for to in quoting[:2]),
+        *(
+            container(original(X_SM_ORIGTO=to), signer=signer_of(ANNA)).encrypted
+            for to in (quoting[0], "Zanzibar:a@acme.example;")
+        ),
+        *(container(original(sender=who), signer=signer_of(ANNA)).encrypted for who in quoting),
         make.encrypt(make.wrap(original(subject="Zanzibar")), make.ime_key(), form="DER"),
         container(original("memo@ime.acme.example", subject="Zanzibar"), signer=signer_of(ANNA)).encrypted,
         stolen(shape="two"),
     ):
         outcome, _ = core.send(carrier(mail), ANNA, [IME])
-        assert isinstance(outcome, Refused)
+        assert isinstance(outcome, Refused) and "Zanzibar" not in reply_for(outcome)
     printed = "".join(capsys.readouterr())
     assert printed.count("container refused") >= 2
     assert "Zanzibar" not in printed and make.MARKER not in printed

@@ -98,3 +98,26 @@ def test_an_author_field_full_of_addresses(tmp_path: Path, name: str) -> None:
     first = "From: eve@evil.example\\n" if name == "Sender" else ""
     mail = f'b"{first}{name}: " + b"a@b," * 250_000 + b"\\n\\nhi\\n"'
     assert answer(tmp_path, mail, *OUTSIDER) == "Refused from-ambiguous False 0"
+
+
+@pytest.mark.parametrize("who", [INSIDER, OUTSIDER, IME], ids=["insider", "outsider", "ime"])
+@pytest.mark.parametrize(
+    ("field", "parameters"),
+    [
+        ("Content-Type: text/plain", 'b"\\n ;a=b" * 100_000'),
+        ("Content-Disposition: attachment", 'b"".join(b"\\n ;filename*%d=x" % n for n in range(9_000))'),
+    ],
+)
+def test_parts_full_of_parameters(tmp_path: Path, who: tuple[str, str, str], field: str, parameters: str) -> None:
+    """Four MiB of them; refused for good, neither sent in clear nor called an internal error."""
+    top = f'b"From: {who[1]}\\nX-SM-ORIGTO: bob@acme.example\\nContent-Type: multipart/mixed; boundary=b\\n\\n"'
+    mail = f'{top} + (lambda part: part * (4_194_304 // len(part)))(b"--b\\n{field}" + {parameters} + b"\\n\\nx\\n")'
+    reason = "ime-malformed" if who == IME else "malformed"
+    assert answer(tmp_path, mail, *who) == f"Refused {reason} False 0"
+
+
+@pytest.mark.parametrize("who", [INSIDER, OUTSIDER, IME], ids=["insider", "outsider", "ime"])
+def test_a_mail_whose_own_type_is_full_of_parameters(tmp_path: Path, who: tuple[str, str, str]) -> None:
+    top = f'b"From: {who[1]}\\nX-SM-ORIGTO: bob@acme.example\\nContent-Type: application/octet-stream"'
+    reason = "ime-malformed" if who == IME else "malformed"
+    assert answer(tmp_path, f'{top} + b";\\n a=b" * 201 + b"\\n\\nx\\n"', *who) == f"Refused {reason} False 0"

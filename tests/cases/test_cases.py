@@ -1,7 +1,10 @@
 """Every folder beside this file is a test: one mail, what must happen to it, and why."""
 
+import re
+import time
 import tomllib
 from collections.abc import Iterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +64,8 @@ def test_case(folder: Path, core: Core) -> None:
 
 
 def _contained(core: Core, mail: bytes, made: dict[str, Any]) -> bytes:
-    """`in.eml` as the original inside a container, built as `[container]` says by `openssl cms`."""
+    """`in.eml` as the original inside a container, built as `[container]` says by `openssl cms`, and written now."""
+    mail = re.sub(rb"^Date: [^\n]*$", b"Date: " + formatdate(time.time()).encode(), mail, count=1, flags=re.M)
     setup(core, made.pop("signers", "confirm"))
     for pinned in made.pop("pins", []):
         pin(core, **{"certificate": signer_of(pinned["address"]).certificate, **pinned})

@@ -64,6 +64,8 @@ class MemoryQueue:
     settlements: list[Settlement] = field(default_factory=list)
     commit_container: Callable[[Parcel, ContainerRecord], None] = lambda *_: None
     """Takes a container together with its parcel, or raises AlreadySeen; a double of Containers sets it."""
+    row_lost: Callable[[str, Settlement], None] = lambda *_: None
+    """Hears of each row that settles failed or dropped, with the id of its parcel; a double of Containers sets it."""
     failures: dict[str, int] = field(default_factory=dict)
     """How often a method fails from now on, by its name."""
     _counts: dict[str, int] = field(default_factory=dict)
@@ -168,6 +170,8 @@ class MemoryQueue:
             row.last_reply = settlement.last_reply
             return
         del self.rows[settlement.row_id]
+        if settlement.outcome in ("failed", "dropped"):
+            self.row_lost(row.parcel.id, settlement)
         needed = {other.row.envelope_id for other in self.rows.values()}
         for envelope in row.parcel.envelopes:
             if envelope.id not in needed and not any(

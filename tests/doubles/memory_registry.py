@@ -256,5 +256,8 @@ class MemoryRegistry:
         self._check()
         return sorted(self.all_held, key=lambda item: item.at, reverse=True)[:limit]
 
+    def check_live_data(self) -> None:
+        self._check()
+
     def check_write(self) -> None:
         self._check()

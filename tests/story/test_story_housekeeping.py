@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.servers.gateway import Gateway, free_port
 
-CHALLENGE = "INSERT INTO challenges VALUES (?, 'anna@acme.example', 'sha256:00', x'00', 1.0, ?)"
+CHALLENGE = "INSERT INTO challenges VALUES (?, 'anna@acme.example', 'sha256:00', x'00', 1.0, ?, '')"
 
 
 def test_a_challenge_that_ran_out_goes_and_an_open_one_stays(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def certificate_pages(site: Site) -> Blueprint:
     @pages.get("/certificates")
     def certificates() -> str:
         search = asked_words("search")
-        page = asked_page(lambda limit, offset: desk.certificates(search=_term(search), limit=limit, offset=offset))
+        page = asked_page(lambda limit, offset: desk.certificates(search=search, limit=limit, offset=offset))
         return render_template("certificates/certificates.html", page=page, search=search)
 
     @pages.get("/certificates/<thumbprint>")
@@ -27,9 +27,3 @@ def certificate_pages(site: Site) -> Blueprint:
         return render_template("certificates/certificate.html", item=found)
 
     return pages
-
-
-def _term(search: str) -> str:
-    """Thumbprints are shown in groups and written with colons elsewhere; both find their certificate."""
-    digits = search.lower().removeprefix("sha256:").replace(" ", "").replace(":", "")
-    return digits if len(digits) >= 8 and set(digits) <= set("0123456789abcdef") else search

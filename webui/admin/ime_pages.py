@@ -9,7 +9,8 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from ime_gateway.admin.ime_contact import certificate_forms
-from ime_gateway.admin.signer_desk import SignerDesk
+from ime_gateway.admin.ime_notes import LIST_HINT
+from ime_gateway.admin.signer_desk import SignerDesk, is_whole_thumbprint
 from ime_gateway.base.errors import UserError
 from webui.admin.paging import asked_page, asked_words
 from webui.site import Site
@@ -26,7 +27,8 @@ def ime_pages(site: Site) -> Blueprint:
     @pages.get("/internal-encryption")
     def ime() -> str:
         waiting = asked_page(lambda limit, offset: signers.rows(pending=True, limit=limit, offset=offset))
-        return render_template("ime/ime.html", rows=keys.rows(), waiting=waiting, moment=site.desks.clock.now())
+        moment = site.desks.clock.now()
+        return render_template("ime/ime.html", rows=keys.rows(), waiting=waiting, moment=moment, hint=LIST_HINT)
 
     @pages.get("/internal-encryption/certificates/<domain>/<form>")
     def certificate(domain: str, form: str) -> Response:
@@ -77,7 +79,7 @@ def _signer_page(desk: SignerDesk, thumbprint: str, address: str, trouble: str) 
 def _decide(desk: SignerDesk, decision: str) -> ResponseReturnValue:
     """Do what the form says, once its box is ticked; the whole thumbprint only, so that nobody decides by a prefix."""
     thumbprint, address = request.form.get("thumbprint", ""), request.form.get("address", "")[:1000]
-    if len(thumbprint.removeprefix("sha256:")) != 64:
+    if not is_whole_thumbprint(thumbprint):
         abort(400)
     if not request.form.get("sure"):
         return _signer_page(desk, thumbprint, address, "Nothing was done: tick the box beside the button first."), 400

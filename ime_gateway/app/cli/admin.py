@@ -11,7 +11,7 @@ import typer
 from ime_gateway.admin.accounts import Accounts
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, config_path
 from ime_gateway.app.cli.show import as_json, as_table, say
-from ime_gateway.app.installation import open_installation
+from ime_gateway.app.installation import open_current_installation
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What is typed at login.", show_default=False)]
 
@@ -27,8 +27,7 @@ def commands() -> typer.Typer:
 
 def list_(context: typer.Context, config: ConfigOption = None, json: JsonOption = False) -> None:
     """All accounts, by name."""
-    with open_installation(config_path(context, config)) as installation:
-        installation.require_current_schema()
+    with open_current_installation(config_path(context, config)) as installation:
         accounts = installation.store.registry.admins()
     if json:
         as_json([{"name": one.name, "must_change": one.must_change} for one in accounts])
@@ -39,13 +38,11 @@ def list_(context: typer.Context, config: ConfigOption = None, json: JsonOption 
 
 def add(context: typer.Context, name: Name, config: ConfigOption = None) -> None:
     """Add an administrator, and print a one-time password."""
-    with open_installation(config_path(context, config)) as installation:
-        installation.require_current_schema()
+    with open_current_installation(config_path(context, config)) as installation:
         say(f"One-time password: {Accounts(installation.store.registry, secrets.token_bytes).create(name)}")
 
 
 def reset(context: typer.Context, name: Name, config: ConfigOption = None) -> None:
     """Replace a forgotten password by a one-time password; older sessions end."""
-    with open_installation(config_path(context, config)) as installation:
-        installation.require_current_schema()
+    with open_current_installation(config_path(context, config)) as installation:
         say(f"One-time password: {Accounts(installation.store.registry, secrets.token_bytes).reset(name)}")

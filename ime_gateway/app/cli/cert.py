@@ -13,7 +13,7 @@ from ime_gateway.admin.key_desk import KeyDesk
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file
 from ime_gateway.app.cli.show import Cell, as_json, as_pairs, as_table, coloured, say
-from ime_gateway.app.installation import open_installation
+from ime_gateway.app.installation import open_current_installation
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import UserError
 
@@ -40,7 +40,7 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 1000,
 ) -> None:
     """Certificates with whether they are used, and why not."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         items = KeyDesk(installation.store.registry, SystemClock()).certificates(search=search, limit=limit)
     if json:
         as_json([judged_json(item) for item in items])
@@ -52,7 +52,7 @@ def list_(
 
 def show(context: typer.Context, thumbprint: Thumbprint, config: ConfigOption = None, json: JsonOption = False) -> None:
     """One certificate."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         item = KeyDesk(installation.store.registry, SystemClock()).certificate(thumbprint)
     if json:
         as_json(judged_json(item))
@@ -98,8 +98,7 @@ def import_(
     password = _password(
         password_file, password_env, ask=any(file.suffix.lower() in (".p12", ".pfx") for file in files)
     )
-    with open_installation(path) as installation:
-        installation.require_current_schema()
+    with open_current_installation(path) as installation:
         desk = KeyDesk(installation.store.registry, SystemClock())
         for file, data in contents:
             try:
@@ -112,7 +111,7 @@ def import_(
 
 def delete(context: typer.Context, thumbprint: Thumbprint, config: ConfigOption = None) -> None:
     """Delete a certificate and its private key."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         whole = KeyDesk(installation.store.registry, SystemClock()).delete(thumbprint, actor())
     say(f"deleted {whole}")
 

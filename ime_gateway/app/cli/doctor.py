@@ -10,7 +10,7 @@ from ime_gateway.admin.doctor_desk import Diagnosis, DoctorDesk, diagnosis_json,
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, config_path, read_file
 from ime_gateway.app.cli.show import as_json, as_table, say
-from ime_gateway.app.installation import open_installation
+from ime_gateway.app.installation import open_current_installation
 from ime_gateway.app.preflight.settings_checks import route_host
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import UserError
@@ -40,8 +40,7 @@ def doctor(
     """List which people can't be reached encrypted yet, what expires in 60 days, and which next hops are silent."""
     path = config_path(context, config)
     listed = _people(people) if people is not None else []
-    with open_installation(path) as installation:
-        installation.require_current_schema()
+    with open_current_installation(path) as installation:
         route = installation.settings.delivery.default_route
         diagnosis = DoctorDesk(installation.store.registry, SystemClock(), silence_of, route).examine(listed)
     if json:

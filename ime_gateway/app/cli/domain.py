@@ -7,7 +7,7 @@ import typer
 from ime_gateway.admin.domain_desk import DomainDesk, DomainRow, domain_json
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path
 from ime_gateway.app.cli.show import as_json, as_pairs, as_table, say
-from ime_gateway.app.installation import open_installation
+from ime_gateway.app.installation import open_current_installation
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.settings.site import ManagedDomain
 
@@ -25,7 +25,7 @@ def commands() -> typer.Typer:
 
 def list_(context: typer.Context, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Managed domains, then partners."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         rows = DomainDesk(installation.store.registry, SystemClock()).rows()
     if json:
         as_json([domain_json(row) for row in rows])
@@ -37,7 +37,7 @@ def list_(context: typer.Context, config: ConfigOption = None, json: JsonOption 
 
 def show(context: typer.Context, name: Name, config: ConfigOption = None, json: JsonOption = False) -> None:
     """One domain with its certificates."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         row = DomainDesk(installation.store.registry, SystemClock()).row(name)
     if json:
         as_json(domain_json(row))
@@ -52,8 +52,7 @@ def show(context: typer.Context, name: Name, config: ConfigOption = None, json: 
 
 def remove(context: typer.Context, name: Name, config: ConfigOption = None) -> None:
     """Remove a domain and its certificates; its mail is then handled as everybody else's."""
-    with open_installation(config_path(context, config)) as installation:
-        installation.require_current_schema()
+    with open_current_installation(config_path(context, config)) as installation:
         DomainDesk(installation.store.registry, SystemClock()).remove(name, actor())
     say(f"removed {name}")
 

@@ -10,7 +10,7 @@ import typer
 
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, config_path, read_file
 from ime_gateway.app.cli.show import as_json, as_table, say
-from ime_gateway.app.installation import open_installation
+from ime_gateway.app.installation import open_current_installation
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import UserError
 from ime_gateway.policy.explain import Explanation, RecipientLine
@@ -46,8 +46,7 @@ def explain(
     from ime_gateway.app.explainer import Explainer
 
     data = canonical(read_file(mail))
-    with open_installation(config_path(context, config)) as installation:
-        installation.require_current_schema()
+    with open_current_installation(config_path(context, config)) as installation:
         found = installation.settings.listener_named(listener)
         if found is None:
             names = ", ".join(one.name for one in installation.settings.listener)
@@ -86,6 +85,10 @@ def _print(plan: Explanation) -> None:
     say(f"{plan['direction']}{', IME ' + plan['ime'] if plan['ime'] else ''}: {plan['decision']}")
     if plan["reply"]:
         say(f"reply: {plan['reply']}")
+    if plan.get("note"):
+        say(f"note: {plan['note']}")
+    if plan["subject_hidden"] is not None:
+        say("subject: hidden in encrypted copies" if plan["subject_hidden"] else "subject: not hidden")
     headings = ("recipient", "protection", "reason", "envelope", "detail", "key")
     if plan["recipients"]:
         as_table(headings, [_row(one) for one in plan["recipients"]], empty="", prose=2)

@@ -13,7 +13,7 @@ from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli import ime_signers
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path
 from ime_gateway.app.cli.show import as_json, as_pairs, say, say_error
-from ime_gateway.app.installation import Installation, open_installation
+from ime_gateway.app.installation import Installation, open_current_installation
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import UserError
 from ime_gateway.ports.registry import ImeKeyEntry
@@ -43,14 +43,14 @@ def issue(
     config: ConfigOption = None,
 ) -> None:
     """Make the key and certificate of a domain's IME address (RSA-3072, self-signed)."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         row = _desk(installation).issue(domain, days=days, replace=replace, actor=actor())
     _say_made(row)
 
 
 def show(context: typer.Context, domain: Domain, config: ConfigOption = None, json: JsonOption = False) -> None:
     """The IME certificate with its thumbprint to read aloud, older keys, and what should be done."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         row = _desk(installation).show(domain)
     if json:
         as_json(ime_json(row))
@@ -66,7 +66,6 @@ def rotate(
         typer.Option(
             "--overlap-days",
             metavar="N",
-            max=_LONGEST_OVERLAP,
             help=f"How long the old key opens containers; {DEFAULT_OVERLAP_DAYS} unless given.",
             show_default=False,
         ),
@@ -85,7 +84,11 @@ def rotate(
             "the overlap must be a day at least, because Outlook encrypts with what its offline address book holds;"
             " only for a key that was stolen: --now"
         )
-    with open_installation(config_path(context, config)) as installation:
+    if overlap_days is not None and overlap_days > _LONGEST_OVERLAP:
+        raise typer.BadParameter(
+            f"the overlap must be at most {_LONGEST_OVERLAP} days; address books have the new certificate long before"
+        )
+    with open_current_installation(config_path(context, config)) as installation:
         overlap = DEFAULT_OVERLAP_DAYS if overlap_days is None else overlap_days
         row = _desk(installation).rotate(domain, days=days, overlap_days=overlap, at_once=now, actor=actor())
     _say_made(row)
@@ -109,7 +112,7 @@ def export_contact(
     if len(name) > _LONGEST_NAME or (name and not name.isprintable()) or name != name.strip():
         raise typer.BadParameter(f"--name must be one line of at most {_LONGEST_NAME} characters")
     _require_own_folder(out)
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         contact = _desk(installation).export_contact(domain, name, actor())
     _write(contact, out)
     say(f"Wrote {len(contact.files)} files for {contact.address} to {out}; see README.txt there.")
@@ -121,7 +124,6 @@ _LONGEST_NAME = 64
 
 
 def _desk(installation: Installation) -> ImeDesk:
-    installation.require_current_schema()
     return ImeDesk(installation.store.registry, SystemClock(), secrets.token_bytes)
 
 
@@ -133,6 +135,8 @@ def _say_made(row: ImeRow) -> None:
     for key in opening:
         say(f"The key {key.certificate.thumbprint[:19]} opens containers until {rfc3339(key.opens_until)}.")
     say(f"Next: ime-gateway ime export-contact {row.domain} --out DIR, and publish it in the address list.")
+    if row.older:
+        say("If SITE.toml still names the old file in ime_key: take it out.")
 
 
 def _print(row: ImeRow) -> None:

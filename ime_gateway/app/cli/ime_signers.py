@@ -10,7 +10,7 @@ from ime_gateway.admin.signer_desk import SignerDesk, signer_json
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file
 from ime_gateway.app.cli.show import as_json, as_table, coloured, say
-from ime_gateway.app.installation import Installation, open_installation
+from ime_gateway.app.installation import Installation, open_current_installation
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import UserError
 
@@ -34,7 +34,7 @@ def list_(
     json: JsonOption = False,
 ) -> None:
     """All signers, those that wait first."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         pins = _desk(installation).rows(address=address, pending=pending, limit=100_000)
     if json:
         as_json([signer_json(pin) for pin in pins])
@@ -51,7 +51,13 @@ def approve(
     context: typer.Context,
     address: Annotated[str, typer.Option("--address", metavar="A", help="Whose containers it may sign.")],
     thumbprint: Annotated[
-        str, typer.Argument(metavar="THUMBPRINT", help="Of a signer in the list; the beginning is enough.")
+        str,
+        typer.Argument(
+            metavar="THUMBPRINT",
+            help="Of a signer in the list: the whole of it, or at least 32 digits. Blanks (in quotes) and colons may"
+            " stand in it.",
+            show_default=False,
+        ),
     ] = "",
     file: Annotated[
         Path | None,
@@ -60,10 +66,11 @@ def approve(
     note: Annotated[str, typer.Option("--note", help="Who checked it, how and when.", show_default=False)] = "",
     config: ConfigOption = None,
 ) -> None:
-    """Believe a signer: one that waits, or a certificate from a file. Compare its thumbprint with the person first."""
+    """Believe a signer: one that waits, or a certificate from a file. Compare its thumbprint with the person first,
+    all of it: anybody can make a certificate that begins with the same few digits."""
     if bool(thumbprint) == (file is not None):
         raise typer.BadParameter("give either THUMBPRINT or --file CERT")
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         desk = _desk(installation)
         if file is None:
             pin, changed = desk.approve(thumbprint, address, note, actor())
@@ -74,6 +81,8 @@ def approve(
                 raise UserError(f"{file}: {error}", error.evidence) from None
     say(f"approved {pin.certificate.thumbprint} for {pin.address}" + ("" if changed else " (nothing changed)"))
     say(f"thumbprint: {groups(pin.certificate.thumbprint)}")
+    if not pin.certificate.addresses:
+        say("note: the certificate names no address; only your word says that it belongs to this person")
 
 
 def revoke(
@@ -90,7 +99,7 @@ def revoke(
     config: ConfigOption = None,
 ) -> None:
     """Never believe a signer again, from the next container on; no answer or endorsement brings it back."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         pins = _desk(installation).revoke(thumbprint, address, actor())
     for pin in pins:
         say(f"revoked {pin.certificate.thumbprint} for {pin.address}")
@@ -99,5 +108,4 @@ def revoke(
 
 
 def _desk(installation: Installation) -> SignerDesk:
-    installation.require_current_schema()
     return SignerDesk(installation.store.registry, SystemClock())

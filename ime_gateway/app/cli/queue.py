@@ -8,7 +8,7 @@ from ime_gateway.admin.queue_desk import QueueDesk, queue_line_json, queued_mess
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path
 from ime_gateway.app.cli.show import as_json, as_pairs, as_table, say, say_error
-from ime_gateway.app.installation import open_installation
+from ime_gateway.app.installation import open_current_installation
 
 Ids = Annotated[
     list[str], typer.Argument(metavar="ID...", help="Row or message ids, as queue list shows them.", show_default=False)
@@ -32,7 +32,7 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many rows.")] = 1000,
 ) -> None:
     """One row for each copy and recipient, oldest message first."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         desk = QueueDesk(installation.store.registry)
         lines = desk.lines(limit=limit)
         total = sum(desk.counts().values())
@@ -59,7 +59,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """All of one message that is queued or held: how it is protected, and why it is still here."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         found = QueueDesk(installation.store.registry).message(message)
     if json:
         as_json(queued_message_json(found))
@@ -91,21 +91,21 @@ def retry(
     config: ConfigOption = None,
 ) -> None:
     """Try again now."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         count = QueueDesk(installation.store.registry).retry(ids or [], actor())
     say(f"{_rows(count)} due now")
 
 
 def hold(context: typer.Context, ids: Ids, config: ConfigOption = None) -> None:
     """Keep rows back until they are released."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         count = QueueDesk(installation.store.registry).hold(ids, actor())
     say(f"{_rows(count)} held")
 
 
 def release(context: typer.Context, ids: Ids, config: ConfigOption = None) -> None:
     """Let held rows go again."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         count = QueueDesk(installation.store.registry).release(ids, actor())
     say(f"{_rows(count)} released")
 
@@ -117,7 +117,7 @@ def drop(
     silent: Annotated[bool, typer.Option("--silent", help="No report to the sender; this is audited.")] = False,
 ) -> None:
     """Give rows up; the sender gets a report unless --silent."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         count = QueueDesk(installation.store.registry).drop(ids, actor(), silent=silent)
     say(f"{_rows(count)} dropped, {'no report is sent' if silent else 'their senders get a report'}")
 

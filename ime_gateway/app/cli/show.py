@@ -41,7 +41,8 @@ def as_table(headings: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: 
     """A table on standard output, or the sentence `empty` when there are no rows.
 
     An address or a reason in pieces cannot be read or searched, so no cell is ever folded. The last
-    `prose` columns are sentences: in a terminal that is too narrow each stands below its row.
+    `prose` columns are sentences: in a terminal that is too narrow each stands below its row, folded between
+    words; one word, such as a thumbprint, stays whole, so that it can be copied.
     Into a file or pipe a row is always one line.
     """
     cells = [tuple(cell if isinstance(cell, Text) else Text(safe(cell)) for cell in row) for row in rows]
@@ -63,7 +64,11 @@ def as_table(headings: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: 
         for heading, cell in zip(headings[across:], row[across:], strict=True):
             if cell:
                 label = f"{heading}: " if prose > 1 else ""
-                console.print(Padding(Text.assemble((label, "dim"), cell), (0, 0, 0, len(_GAP))))
+                text = Text.assemble((label, "dim"), cell)
+                if len(cell.plain.split()) == 1:
+                    console.print(Text(_GAP) + text, soft_wrap=True)
+                else:
+                    console.print(Padding(text, (0, 0, 0, len(_GAP))))
 
 
 def _filled(cells: Sequence[Text], widths: Sequence[int]) -> Iterator[Text]:

@@ -15,7 +15,7 @@ from ime_gateway.admin.site_file import read_site
 from ime_gateway.admin.site_report import ApplyReport
 from ime_gateway.app.cli.options import ConfigOption, actor, config_path, read_file
 from ime_gateway.app.cli.show import say, say_error
-from ime_gateway.app.installation import open_installation
+from ime_gateway.app.installation import open_current_installation
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import UserError
 from ime_gateway.settings.load import load_site
@@ -42,9 +42,9 @@ def apply(
     """Put domains, certificates, trust and policy of a file in force, in one transaction."""
     path = config_path(context, config)
     contents = read_site(load_site(site), Path.read_bytes, os.environ)
-    with open_installation(path) as installation:
-        installation.require_current_schema()
-        desk = SiteDesk(installation.store.registry, SystemClock(), secrets.token_bytes)
+    with open_current_installation(path) as installation:
+        v1_domain = installation.settings.ime.v1_address.rpartition("@")[2]
+        desk = SiteDesk(installation.store.registry, SystemClock(), secrets.token_bytes, v1_domain)
         report = desk.apply(contents, prune=prune, dry_run=dry_run, actor=actor())
     _print(report, dry_run=dry_run)
 
@@ -70,8 +70,7 @@ def export(
     if passphrase_file is not None and not with_keys:
         raise UserError("--passphrase-file is for --with-keys")
     passphrase = _passphrase(passphrase_file) if with_keys else None
-    with open_installation(path) as installation:
-        installation.require_current_schema()
+    with open_current_installation(path) as installation:
         exported = ExportDesk(installation.store.registry).export(passphrase=passphrase, actor=actor())
     if out is None:
         print(exported.text, end="")

@@ -8,7 +8,7 @@ from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.admin.track_desk import TrackDesk, event_json
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, config_path
 from ime_gateway.app.cli.show import as_json, as_table
-from ime_gateway.app.installation import open_installation
+from ime_gateway.app.installation import open_current_installation
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def track(
     json: JsonOption = False,
 ) -> None:
     """Events that match all that is given, oldest first."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         desk = TrackDesk(installation.store.registry)
         events = desk.events(message=message, message_id=message_id, sender=sender, recipient=recipient, limit=limit)
     if json:

@@ -8,7 +8,7 @@ import typer
 from ime_gateway.admin.trust_desk import TrustDesk, thumbprint_of_file, trust_json
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file
 from ime_gateway.app.cli.show import as_json, as_table, coloured, say
-from ime_gateway.app.installation import Installation, open_installation
+from ime_gateway.app.installation import Installation, open_current_installation
 from ime_gateway.base.errors import UserError
 from ime_gateway.ports.directory import TrustEntry
 
@@ -30,7 +30,7 @@ def commands() -> typer.Typer:
 
 def list_(context: typer.Context, config: ConfigOption = None, json: JsonOption = False) -> None:
     """All lines, denied ones first."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         rows = TrustDesk(installation.store.registry).rows()
     if json:
         as_json([trust_json(row) for row in rows])
@@ -58,19 +58,19 @@ def allow(
     config: ConfigOption = None,
 ) -> None:
     """Use this certificate though it leads to no root."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         _put(installation, which, "allow", note, allow_expired=allow_expired)
 
 
 def deny(context: typer.Context, which: Which, note: Note = "", config: ConfigOption = None) -> None:
     """Never use this certificate, nor any that it issued; in force at once, in all workers."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         _put(installation, which, "deny", note, allow_expired=False)
 
 
 def remove(context: typer.Context, which: Which, config: ConfigOption = None) -> None:
     """Take a line off the list."""
-    with open_installation(config_path(context, config)) as installation:
+    with open_current_installation(config_path(context, config)) as installation:
         thumbprint = _of_file(Path(which)) if _names_file(which) else which
         whole = TrustDesk(installation.store.registry).remove(thumbprint, actor())
     say(f"removed {whole}")
@@ -79,7 +79,6 @@ def remove(context: typer.Context, which: Which, config: ConfigOption = None) ->
 def _put(
     installation: Installation, which: str, verdict: Literal["allow", "deny"], note: str, *, allow_expired: bool
 ) -> None:
-    installation.require_current_schema()
     desk = TrustDesk(installation.store.registry)
     thumbprint = _of_file(Path(which)) if _names_file(which) else desk.whole_thumbprint(which)
     changed = desk.put(TrustEntry(thumbprint, verdict, allow_expired, note), actor())

@@ -17,7 +17,11 @@ def register(app: typer.Typer) -> None:
 
 
 def upgrade(context: typer.Context, config: ConfigOption = None) -> None:
-    """Bring the database of an older version to this one; serve also does it when it starts. Stop serve first."""
+    """Bring the database of an older version to this one; serve also does it when it starts. Stop serve first.
+
+    Upgrade every node before you apply anything new; there is no way back but a copy of database and spool folder
+    taken before.
+    """
     path = config_path(context, config)
     with only_one(path), open_installation(path) as installation:
         before = installation.upgrade_schema()

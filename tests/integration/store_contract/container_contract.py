@@ -10,11 +10,21 @@ from typing import Any, Protocol
 
 import pytest
 
-from ime_gateway.base.errors import AlreadySeen
+from ime_gateway.base.errors import AlreadySeen, OtherSignerFirst
 from ime_gateway.certs.certificate import Certificate
-from ime_gateway.ports.containers import Challenge, ContainerRecord, Containers, Learnt, Pin, Seen
+from ime_gateway.ports.containers import (
+    MOST_PENDING,
+    Asking,
+    Challenge,
+    ContainerRecord,
+    Containers,
+    Learnt,
+    Pin,
+    PinState,
+    Seen,
+)
 from ime_gateway.ports.queue import Parcel, Queue
-from tests.integration.store_contract.parcels import make_event
+from tests.integration.store_contract.parcels import make_event, settlement
 from tests.pki import make_user
 
 DAY = 86_400.0
@@ -108,18 +118,52 @@ class ContainerContract:
         async def walk() -> None:
             await take(world, replace(record(world), keep_until=world.now() - 1))
             assert await world.containers.seen("aa" * 32) is None
-            second = await take(world, record(world))
-            assert (await world.containers.seen("aa" * 32) or Seen("", "", 0)).message == second.id
+            second = await take(world, replace(record(world), sender="bob@acme.example"))
+            assert await world.containers.seen("aa" * 32) == Seen("bob@acme.example", second.id, second.received_at)
+
+        asyncio.run(walk())
+
+    def test_one_ciphertext_for_each_content_key(self, world: ContainerWorld) -> None:
+        async def walk() -> None:
+            containers, until = world.containers, world.now() + 14 * DAY
+            assert await containers.ciphertext_under("k1") is None
+            assert await containers.first_ciphertext("k1", "c1", until)
+            assert not await containers.first_ciphertext("k1", "c2", until)
+            assert await containers.first_ciphertext("k1", "c1", until)
+            assert not await containers.first_ciphertext("k1", "c2", until + DAY)
+            assert await containers.first_ciphertext("k2", "c2", until)
+            assert [await containers.ciphertext_under(key) for key in ("k1", "k2", "k3")] == ["c1", "c2", None]
+
+        asyncio.run(walk())
+
+    def test_of_many_ciphertexts_at_once_one_is_the_first(self, world: ContainerWorld) -> None:
+        async def walk() -> None:
+            until = world.now() + 14 * DAY
+            names = [f"c{number % 5}" for number in range(20)]
+            first = await asyncio.gather(*(world.containers.first_ciphertext("k1", name, until) for name in names))
+            winner = await world.containers.ciphertext_under("k1")
+            assert winner in names and first == [name == winner for name in names]
+
+        asyncio.run(walk())
+
+    def test_a_ciphertext_keeps_its_place_until_its_time_is_over(self, world: ContainerWorld) -> None:
+        async def walk() -> None:
+            assert await world.containers.first_ciphertext("k1", "c1", world.now() - 1)
+            assert await world.containers.ciphertext_under("k1") is None
+            assert await world.containers.first_ciphertext("k1", "c2", world.now() + DAY)
+            assert not await world.containers.first_ciphertext("k1", "c1", world.now() + DAY)
+            assert await world.containers.ciphertext_under("k1") == "c2"
 
         asyncio.run(walk())
 
     def test_a_container_brings_pins_but_overrules_nobody(self, world: ContainerWorld) -> None:
         async def walk() -> None:
-            fresh, waiting, refused = (certificate() for _ in range(3))
+            endorser, fresh, waiting, refused = (certificate() for _ in range(4))
+            world.put_pin(Pin(ANNA, endorser, "approved", "registered", 1.0))
             world.put_pin(Pin(ANNA, waiting, "pending", "challenged", 1.0))
             world.put_pin(Pin(ANNA, refused, "revoked", "registered", 2.0, "stolen laptop"))
             brought = [Pin(ANNA, one, "approved", "endorsed", 3.0) for one in (fresh, waiting, refused)]
-            await take(world, record(world, pins=brought))
+            await take(world, record(world, pins=brought, signer=endorser.thumbprint))
             found = {pin.certificate.thumbprint: pin for pin in await world.containers.pins(ANNA)}
             assert found[fresh.thumbprint] == brought[0]
             assert found[waiting.thumbprint] == brought[1]
@@ -178,12 +222,13 @@ class ContainerContract:
             signer = certificate()
             asked, mail = ask(world, "t1", signer), world.parcel(ANNA)
             events = [make_event("accepted", id=mail.id)]
-            assert await world.containers.challenge(asked, mail, events, 3)
+            assert (await world.containers.challenge(asked, mail, events, 3)).why == "asked"
             assert world.promised() == [mail.id]
             assert world.told(mail.id) == ["accepted"]
             assert await world.containers.pins(ANNA) == (Pin(ANNA, signer, "pending", "challenged", asked.sent_at),)
             again = world.parcel(ANNA)
-            assert not await world.containers.challenge(ask(world, "t2", signer), again, events, 3)
+            asking = await world.containers.challenge(ask(world, "t2", signer), again, events, 3)
+            assert asking == Asking("open", sent_at=asked.sent_at)
             assert world.promised() == [mail.id]
             assert await world.containers.open_challenge("t2", world.now()) is None
             assert await world.containers.open_challenge("t1", world.now()) == asked
@@ -204,11 +249,13 @@ class ContainerContract:
                 world.containers.challenge(ask(world, f"t{number}", certificate()), world.parcel(ANNA), (), 2)
                 for number in range(5)
             ]
-            assert sum(await asyncio.gather(*tries)) == 2
+            asking = await asyncio.gather(*tries)
+            assert sorted(one.why for one in asking) == ["asked"] * 2 + ["full"] * 3
+            assert {(one.unanswered, one.pinned) for one in asking if one.why == "full"} == {(2, True)}
             assert len(world.promised()) == 2
-            assert len(await world.containers.pins(ANNA)) == 2
+            assert [pin.state for pin in await world.containers.pins(ANNA)] == ["pending"] * 5
             bob = ask(world, "t9", certificate(), "bob@acme.example")
-            assert await world.containers.challenge(bob, world.parcel(), (), 2)
+            assert (await world.containers.challenge(bob, world.parcel(), (), 2)).why == "asked"
 
         asyncio.run(walk())
 
@@ -216,8 +263,10 @@ class ContainerContract:
         async def walk() -> None:
             signer = certificate()
             old = replace(ask(world, "t1", signer), sent_at=world.now() - 2 * DAY, expires_at=world.now() - DAY)
-            assert await world.containers.challenge(old, world.parcel(ANNA), (), 1)
-            assert await world.containers.challenge(ask(world, "t2", signer), world.parcel(ANNA), (), 1)
+            assert (await world.containers.challenge(old, world.parcel(ANNA), (), 1)).why == "asked"
+            assert (
+                await world.containers.challenge(ask(world, "t2", signer), world.parcel(ANNA), (), 1)
+            ).why == "asked"
             late = Pin(ANNA, signer, "approved", "confirmed", world.now())
             assert not await world.containers.confirm("t1", late, ())
             assert [pin.state for pin in await world.containers.pins(ANNA)] == ["pending"]
@@ -227,7 +276,9 @@ class ContainerContract:
     def test_an_answer_counts_only_for_what_was_asked(self, world: ContainerWorld) -> None:
         async def walk() -> None:
             signer = certificate()
-            assert await world.containers.challenge(ask(world, "t1", signer), world.parcel(ANNA), (), 3)
+            assert (
+                await world.containers.challenge(ask(world, "t1", signer), world.parcel(ANNA), (), 3)
+            ).why == "asked"
             foreign = Pin(ANNA, certificate(), "approved", "confirmed", world.now())
             assert not await world.containers.confirm("t1", foreign, ())
             other = Pin("bob@acme.example", signer, "approved", "confirmed", world.now())
@@ -241,13 +292,121 @@ class ContainerContract:
     def test_nothing_brings_a_revoked_signer_back(self, world: ContainerWorld) -> None:
         async def walk() -> None:
             signer = certificate()
-            assert await world.containers.challenge(ask(world, "t1", signer), world.parcel(ANNA), (), 3)
+            assert (
+                await world.containers.challenge(ask(world, "t1", signer), world.parcel(ANNA), (), 3)
+            ).why == "asked"
             world.put_pin(Pin(ANNA, signer, "revoked", "registered", world.now()))
             answer = Pin(ANNA, signer, "approved", "confirmed", world.now())
             assert not await world.containers.confirm("t1", answer, [make_event("accepted", id="c1")])
             assert world.told("c1") == []
-            assert not await world.containers.challenge(ask(world, "t2", signer), world.parcel(ANNA), (), 3)
+            asking = await world.containers.challenge(ask(world, "t2", signer), world.parcel(ANNA), (), 3)
+            assert asking.why == "revoked"
             assert [pin.state for pin in await world.containers.pins(ANNA)] == ["revoked"]
+
+        asyncio.run(walk())
+
+    def test_so_many_signers_wait_for_an_administrator_and_the_oldest_stay(self, world: ContainerWorld) -> None:
+        async def walk() -> None:
+            signers = [certificate() for _ in range(MOST_PENDING + 2)]
+            tries = [
+                await world.containers.challenge(ask(world, f"t{number}", signer), world.parcel(ANNA), (), 1)
+                for number, signer in enumerate(signers)
+            ]
+            assert [one.why for one in tries] == ["asked"] + ["full"] * (MOST_PENDING + 1)
+            assert [one.pinned for one in tries] == [True] * MOST_PENDING + [False] * 2
+            kept = {pin.certificate.thumbprint for pin in await world.containers.pins(ANNA)}
+            assert kept == {signer.thumbprint for signer in signers[:MOST_PENDING]}
+
+        asyncio.run(walk())
+
+    def test_a_question_of_long_ago_is_asked_anew(self, world: ContainerWorld) -> None:
+        async def walk() -> None:
+            signer, now = certificate(), world.now()
+            old = replace(ask(world, "t1", signer), sent_at=now - 100)
+            other = ask(world, "t9", certificate())
+            for asked in (old, other):
+                assert (await world.containers.challenge(asked, world.parcel(ANNA), (), 2)).why == "asked"
+            new = ask(world, "t2", signer)
+            asking = await world.containers.challenge(new, world.parcel(ANNA), (), 2, now - 101)
+            assert asking == Asking("open", sent_at=now - 100)
+            assert (await world.containers.challenge(new, world.parcel(ANNA), (), 2, now - 100)).why == "asked"
+            assert await world.containers.open_challenge("t1", now) is None
+            assert await world.containers.open_challenge("t2", now) == new
+            assert len(world.promised()) == 3
+            third = await world.containers.challenge(ask(world, "t3", certificate()), world.parcel(ANNA), (), 2)
+            assert third.why == "full" and third.unanswered == 2
+
+        asyncio.run(walk())
+
+    @pytest.mark.parametrize("outcome", ["failed", "dropped", "delivered", "deferred"])
+    def test_a_lost_question_is_asked_anew(self, world: ContainerWorld, outcome: str) -> None:
+        async def walk() -> None:
+            signer, mail = certificate(), world.parcel(ANNA)
+            assert (await world.containers.challenge(ask(world, "t1", signer), mail, (), 1)).why == "asked"
+            (leased,) = await world.queue.lease("w1", 9)
+            said = settlement(leased, outcome, last_reply="550 5.1.1 no such user", next_attempt=world.now() + 99)
+            assert await world.queue.settle([said]) == [leased.row.id]
+            lost = outcome in ("failed", "dropped")
+            assert (await world.containers.open_challenge("t1", world.now()) is None) is lost
+            (pin,) = await world.containers.pins(ANNA)
+            assert pin.note == (f"question {mail.id} {outcome}: 550 5.1.1 no such user" if lost else "")
+            asking = await world.containers.challenge(ask(world, "t2", signer), world.parcel(ANNA), (), 1)
+            assert asking.why == ("asked" if lost else "open")
+            assert [pin.note for pin in await world.containers.pins(ANNA)] == [""]
+
+        asyncio.run(walk())
+
+    def test_an_earlier_question_that_is_lost_does_not_end_a_later_one(self, world: ContainerWorld) -> None:
+        async def walk() -> None:
+            signer = certificate()
+            await world.containers.challenge(ask(world, "t1", signer), world.parcel(ANNA), (), 1)
+            (leased,) = await world.queue.lease("w1", 9)
+            late = world.now() + 9
+            assert (await world.containers.challenge(ask(world, "t2", signer), world.parcel(ANNA), (), 1, late)).why
+            await world.queue.settle([settlement(leased, "failed")])
+            assert await world.containers.open_challenge("t2", world.now()) is not None
+            assert [pin.note for pin in await world.containers.pins(ANNA)] == [""]
+
+        asyncio.run(walk())
+
+    def test_of_first_signers_at_once_one_is_taken(self, world: ContainerWorld) -> None:
+        async def walk() -> None:
+            signers = [certificate() for _ in range(3)] * 2
+            pins = [Pin(ANNA, signer, "approved", "first-use", world.now()) for signer in signers]
+            tries = [take(world, record(world, f"{n:02x}" * 32, pins=[pin])) for n, pin in enumerate(pins)]
+            done = await asyncio.gather(*tries, return_exceptions=True)
+            (winner,) = await world.containers.pins(ANNA)
+            taken = [isinstance(one, Parcel) for one in done]
+            assert taken == [pin.certificate == winner.certificate for pin in pins]
+            assert all(isinstance(one, Parcel | OtherSignerFirst) for one in done)
+            assert sorted(world.promised()) == sorted(one.id for one in done if isinstance(one, Parcel))
+            for number, through in enumerate(taken):
+                assert (await world.containers.seen(f"{number:02x}" * 32) is not None) is through
+
+        asyncio.run(walk())
+
+    @pytest.mark.parametrize("state", ["approved", "pending", "revoked"])
+    def test_a_first_signer_is_none_beside_any_other(self, world: ContainerWorld, state: PinState) -> None:
+        async def walk() -> None:
+            world.put_pin(Pin(ANNA, certificate(), state, "registered", 1.0))
+            pin = Pin(ANNA, certificate(), "approved", "first-use", world.now())
+            with pytest.raises(OtherSignerFirst):
+                await take(world, record(world, pins=[pin]))
+            other = Pin("bob@acme.example", certificate(), "approved", "first-use", world.now())
+            await take(world, record(world, pins=[other]))
+            assert [len(await world.containers.pins(who)) for who in (ANNA, "bob@acme.example")] == [1, 1]
+
+        asyncio.run(walk())
+
+    @pytest.mark.parametrize("state", ["approved", "pending", "revoked", None])
+    def test_an_endorser_must_still_be_approved(self, world: ContainerWorld, state: PinState | None) -> None:
+        async def walk() -> None:
+            endorser, new = certificate(), certificate()
+            if state is not None:
+                world.put_pin(Pin(ANNA, endorser, state, "registered", 1.0))
+            pin = Pin(ANNA, new, "approved", "endorsed", 3.0)
+            await take(world, record(world, pins=[pin], signer=endorser.thumbprint))
+            assert (pin in await world.containers.pins(ANNA)) is (state == "approved")
 
         asyncio.run(walk())
 

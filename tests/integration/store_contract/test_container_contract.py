@@ -2,10 +2,11 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
-from ime_gateway.base.errors import AlreadySeen, StoreUnavailable
+from ime_gateway.base.errors import AlreadySeen, OtherSignerFirst, StoreUnavailable
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.containers import Challenge, ContainerRecord, Pin
 from ime_gateway.ports.queue import Parcel
@@ -73,6 +74,21 @@ def test_two_nodes_never_both_take_a_container(database: TestDatabase) -> None:
     asyncio.run(walk())
 
 
+def test_two_nodes_never_both_hear_of_different_ciphertexts(database: TestDatabase) -> None:
+    async def walk() -> None:
+        worlds = [StoreWorld(database, database.open()) for _ in range(4)]
+        until = worlds[0].now() + DAY
+        for number in range(10):
+            tries = [
+                world.containers.first_ciphertext(f"k{number}", f"c{n % 2}", until) for n, world in enumerate(worlds)
+            ]
+            answers = await asyncio.gather(*tries)
+            assert answers in ([True, False] * 2, [False, True] * 2), answers
+            assert await worlds[3].containers.ciphertext_under(f"k{number}") == ("c0" if answers[0] else "c1")
+
+    asyncio.run(walk())
+
+
 def test_two_nodes_together_ask_no_more_than_one(database: TestDatabase) -> None:
     async def walk() -> None:
         worlds = [StoreWorld(database, database.open()) for _ in range(4)]
@@ -83,7 +99,7 @@ def test_two_nodes_together_ask_no_more_than_one(database: TestDatabase) -> None
             )
             for number, world in enumerate(worlds * 2)
         ]
-        assert sum(await asyncio.gather(*tries)) == 2
+        assert sorted(one.why for one in await asyncio.gather(*tries)) == ["asked"] * 2 + ["full"] * 6
 
     asyncio.run(walk())
 
@@ -91,17 +107,37 @@ def test_two_nodes_together_ask_no_more_than_one(database: TestDatabase) -> None
 def test_nodes_that_bring_the_same_things_in_other_orders_never_block_each_other(database: TestDatabase) -> None:
     async def walk() -> None:
         worlds = [StoreWorld(database, database.open()) for _ in range(3)]
-        signers = [certificate() for _ in range(4)]
+        endorser, *signers = (certificate() for _ in range(5))
+        worlds[0].put_pin(Pin(ANNA, endorser, "approved", "registered", 1.0))
         pins = [Pin(ANNA, signer, "approved", "endorsed", 1.0) for signer in signers]
         keys = [f"{number:02x}" * 32 for number in range(20)]
         tries = []
         for turn, world in enumerate(worlds):
             order = keys if turn % 2 else keys[::-1]
             brought = pins if turn % 2 else pins[::-1]
-            tries += [take(world, record(world, key, pins=brought)) for key in order]
+            tries += [take(world, record(world, key, pins=brought, signer=endorser.thumbprint)) for key in order]
         done = await asyncio.gather(*tries, return_exceptions=True)
         assert sum(isinstance(one, Parcel) for one in done) == len(keys)
         assert not [one for one in done if isinstance(one, StoreUnavailable)]
+        assert len(await worlds[0].containers.pins(ANNA)) == 5
+
+    asyncio.run(walk())
+
+
+def test_two_nodes_never_both_pin_a_first_signer(database: TestDatabase) -> None:
+    async def walk() -> None:
+        worlds = [StoreWorld(database, database.open()) for _ in range(4)]
+        for number in range(10):
+            person = f"p{number}@acme.example"
+            pins = [Pin(person, certificate(person), "approved", "first-use", 1.0) for _ in worlds]
+            tries = [
+                take(world, record(world, f"{number:02x}{turn:02x}" * 16, pins=[pin]))
+                for turn, (world, pin) in enumerate(zip(worlds, pins, strict=True))
+            ]
+            done = await asyncio.gather(*tries, return_exceptions=True)
+            assert sum(isinstance(one, Parcel) for one in done) == 1, done
+            assert sum(isinstance(one, OtherSignerFirst) for one in done) == 3, done
+            assert len(await worlds[0].containers.pins(person)) == 1
 
     asyncio.run(walk())
 
@@ -137,6 +173,8 @@ def test_housekeeping_forgets_and_erases(database: TestDatabase, world: StoreWor
         now = world.now()
         await take(world, ContainerRecord("aa" * 32, ANNA, now + 10))
         await take(world, ContainerRecord("bb" * 32, ANNA, now + 1000))
+        for name, end in (("k1", now + 10), ("k2", now + 1000)):
+            await world.containers.first_ciphertext(name, "c", end)
         for token, end in (("t1", now + 10), ("t2", now + 1000)):
             await world.containers.challenge(Challenge(token, ANNA, certificate(), now, end), world.parcel(), (), 9)
         keys = [make_user("any@ime.acme.example") for _ in range(3)]
@@ -147,6 +185,7 @@ def test_housekeeping_forgets_and_erases(database: TestDatabase, world: StoreWor
         assert world.store.tidy(now + 5) == []
         assert world.store.tidy(now + 100) == ["acme.example"]
         assert database.query("SELECT replay_key FROM containers_seen") == [("bb" * 32,)]
+        assert database.query("SELECT key_digest FROM first_ciphertexts") == [("k2",)]
         assert database.query("SELECT token_hash FROM challenges") == [("t2",)]
         with world.store.registry.transaction(write=False) as live:
             entries = live.ime_keys("acme.example")
@@ -196,6 +235,25 @@ def test_a_domain_keeps_its_key_when_it_changes_and_loses_it_when_it_goes(world:
         assert len(live.ime_keys("acme.example")) == 1
         live.delete_domain("acme.example")
         assert live.ime_keys() == []
+
+
+@pytest.mark.parametrize("state", ["approved", "revoked"])
+def test_an_administrators_word_ends_the_open_question(
+    world: StoreWorld, state: Literal["approved", "revoked"]
+) -> None:
+    """Otherwise it counts against the person's next computer."""
+
+    async def walk() -> None:
+        signer, next_one = certificate(), certificate()
+        for token, asked in (("t1", signer), ("t2", next_one)):
+            question = Challenge(token, ANNA, asked, world.now(), world.now() + 1000)
+            if token == "t2":
+                assert (await world.containers.challenge(question, world.parcel(), (), 1)).why == "full"
+                world.put_pin(Pin(ANNA, signer, state, "registered", world.now()))
+                assert await world.containers.open_challenge("t1", world.now()) is None
+            assert (await world.containers.challenge(question, world.parcel(), (), 1)).why == "asked"
+
+    asyncio.run(walk())
 
 
 def test_pins_are_found_by_state_person_and_beginning(world: StoreWorld) -> None:

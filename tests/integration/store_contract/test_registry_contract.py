@@ -47,6 +47,26 @@ def lease(store: Store) -> Sequence[LeasedRow]:
     return asyncio.run(store.queue.lease("w9", 100))
 
 
+def test_live_data_of_a_newer_version_are_no_live_data(database: TestDatabase) -> None:
+    """A node that was not upgraded yet says why it takes no mail, and never says what the settings hold."""
+    store = database.open()
+    store.registry.check_live_data()
+    with store.registry.transaction(write=True) as live:
+        live.put_managed_domain(ManagedDomain(name="acme.example", deliver_to="mx"), [])
+    store.registry.check_live_data()
+    database.execute(
+        'UPDATE domains SET settings = \'{"name": "acme.example", "deliver_to": "mx", "later": "kumquat"}\''
+    )
+    database.execute("UPDATE site SET generation = generation + 1")
+    for ask in (store.registry.check_live_data, lambda: asyncio.run(store.directory.view())):
+        with pytest.raises(StoreUnavailable, match="not of this version") as trouble:
+            ask()
+        assert "later" in trouble.value.evidence
+        assert "kumquat" not in str(trouble.value) + trouble.value.evidence
+    database.execute('UPDATE domains SET settings = \'{"name": "acme.example", "deliver_to": "mx"}\'')
+    store.registry.check_live_data()
+
+
 def test_an_error_undoes_the_whole_use_case(database: TestDatabase) -> None:
     store = database.open()
     before = generation(store)

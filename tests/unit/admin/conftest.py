@@ -87,7 +87,7 @@ class SiteFolder:
     def apply(self, text: str, *, prune: bool = False, dry_run: bool = False) -> ApplyReport:
         self.path.write_text(text, encoding="utf-8")
         contents = read_site(load_site(self.path), Path.read_bytes, self.environment)
-        desk = SiteDesk(self.registry, self.clock, secrets.token_bytes)
+        desk = SiteDesk(self.registry, self.clock, secrets.token_bytes, "imepseudodomain.local")
         return desk.apply(contents, prune=prune, dry_run=dry_run, actor="test")
 
     def generation(self) -> int:

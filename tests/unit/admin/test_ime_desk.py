@@ -10,7 +10,7 @@ import pytest
 
 from ime_gateway.admin.ime_contact import FILE_NAMES
 from ime_gateway.admin.ime_desk import ImeDesk, ime_json
-from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.ime_keys import groups, make_key_pair
 from ime_gateway.base.errors import UserError
 from ime_gateway.ports.containers import Pin
 from ime_gateway.ports.registry import Registry
@@ -138,8 +138,14 @@ def test_the_contact_names_itself_early_in_the_alphabet(desk: ImeDesk) -> None:
     assert facts["address"] == ADDRESS
     assert facts["user_smime_certificate"] in FILE_NAMES
     own = desk.export_contact("acme.example", "_Ümläut, Ltd", "test")
-    assert json.loads(own.files["contact.json"])["display_name"] == "_Ümläut, Ltd"
-    assert own.files["contact.ldif"].isascii()
+    facts = json.loads(own.files["contact.json"])
+    assert (facts["display_name"], facts["common_name"]) == ("_Ümläut, Ltd", "_Uemlaeut, Ltd")
+    lines = own.files["contact.ldif"].decode("ascii").splitlines()
+    assert lines[1].startswith("dn: CN=_Uemlaeut\\, Ltd,OU=") and "cn: _Uemlaeut, Ltd" in lines
+    assert f"displayName:: {base64.b64encode('_Ümläut, Ltd'.encode()).decode()}" in lines
+    assert "the line that begins with dn:" in own.files["README.txt"].decode()
+    foreign = json.loads(desk.export_contact("acme.example", "\u5185\u90e8", "test").files["contact.json"])
+    assert foreign["common_name"] == "_IME dca"
 
 
 def test_the_ldif_carries_both_values(desk: ImeDesk) -> None:
@@ -158,3 +164,19 @@ def test_the_ldif_carries_both_values(desk: ImeDesk) -> None:
 def test_no_contact_without_key(desk: ImeDesk) -> None:
     with pytest.raises(UserError, match=r"ime issue acme\.example"):
         desk.export_contact("acme.example", "", "test")
+
+
+def test_of_two_administrators_one_issues(desk: ImeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other's key came while this one's prime numbers were being looked for."""
+    made: list[object] = []
+
+    def meanwhile(*arguments):
+        made.append(pair := make_key_pair(*arguments))
+        if len(made) == 1:
+            desk.issue("acme.example", days=10, replace=False, actor="other")
+        return pair
+
+    monkeypatch.setattr("ime_gateway.admin.ime_desk.make_key_pair", meanwhile)
+    with pytest.raises(UserError, match="has an IME key already"):
+        desk.issue("acme.example", days=10, replace=False, actor="test")
+    assert desk.show("acme.example").older == ()

@@ -1,7 +1,10 @@
 """Who may sign for whom: approve what waits, register from a file, revoke for good."""
 
+import secrets
+
 import pytest
 
+from ime_gateway.admin.ime_desk import ImeDesk
 from ime_gateway.admin.ime_keys import groups
 from ime_gateway.admin.signer_desk import SignerDesk, signer_json
 from ime_gateway.base.errors import UserError
@@ -34,13 +37,47 @@ def audited(registry: Registry) -> list[tuple[str, str]]:
 def test_what_waits_is_approved_by_any_spelling(desk: SignerDesk, waiting: Pin, registry: Registry, clock) -> None:
     thumbprint = waiting.certificate.thumbprint
     assert desk.rows(pending=True) == [waiting]
-    pin, changed = desk.approve(groups(thumbprint)[:14], "Anna@ACME.example", "by phone", "test")
+    pin, changed = desk.approve(groups(thumbprint), "Anna@ACME.example", "by phone", "test")
     assert changed
     assert pin == Pin(ANNA, waiting.certificate, "approved", "registered", clock.now(), "by phone")
     assert desk.rows(pending=True) == [] and desk.rows(address="ANNA@acme.example") == [pin]
     assert audited(registry) == [("ime-signer-approve", f"{ANNA} {thumbprint}, before pending")]
     assert desk.approve(thumbprint, ANNA, "", "test") == (pin, False)
     assert len(audited(registry)) == 1
+
+
+@pytest.mark.parametrize("digits", [0, 6, 10, 31])
+def test_a_beginning_approves_nobody_and_the_whole_is_shown(desk: SignerDesk, waiting: Pin, digits: int) -> None:
+    """A forger can make a certificate that shares the first digits with the one that was read aloud."""
+    thumbprint = waiting.certificate.thumbprint
+    with pytest.raises(UserError, match="at least 32 of its 64 digits") as refused:
+        desk.approve(thumbprint[: 7 + digits], ANNA, "", "test")
+    assert thumbprint in str(refused.value)
+    assert desk.rows() == [waiting]
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str.upper,
+        lambda text: text[7:],
+        lambda text: ":".join(text[start : start + 2] for start in range(7, 71, 2)),
+        lambda text: f"  {groups(text)}\n",
+        lambda text: text[: 7 + 32],
+    ],
+)
+def test_half_of_it_in_any_spelling_is_enough(desk: SignerDesk, waiting: Pin, spell) -> None:
+    assert desk.approve(spell(waiting.certificate.thumbprint), ANNA, "", "test")[1]
+
+
+def test_a_beginning_that_fits_several_shows_them_all(desk: SignerDesk, registry: Registry) -> None:
+    pins = [Pin(ANNA, make_user(ANNA).certificate, "pending", "challenged", float(at)) for at in range(2)]
+    with registry.transaction(write=True) as live:
+        for pin in pins:
+            live.put_pin(pin)
+    with pytest.raises(UserError) as refused:
+        desk.approve("sha256:", ANNA, "", "test")
+    assert all(pin.certificate.thumbprint in str(refused.value) for pin in pins)
 
 
 def test_a_certificate_is_registered_from_a_file(desk: SignerDesk, registry: Registry) -> None:
@@ -74,6 +111,20 @@ def test_certificates_that_cannot_sign_for_the_person(desk: SignerDesk, data, ad
     assert desk.rows() == []
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+def test_the_ime_certificates_sign_for_nobody(desk: SignerDesk, site, registry: Registry, clock, at_once: bool) -> None:
+    ime = ImeDesk(registry, clock, secrets.token_bytes)
+    nameless = make_user(ANNA, san=False, common_name="Gateway")
+    (site.folder / "k.pem").write_bytes(nameless.pem + nameless.key_pem)
+    text = '[[managed_domain]]\nname = "acme.example"\ndeliver_to = "mx"\nime_address = "dca@ime.acme.example"\n'
+    site.apply(text + 'ime_key = "k.pem"\n')
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"is an IME certificate of acme\.example"):
+            desk.register(nameless.pem, ANNA, "", "test")
+        ime.rotate("acme.example", days=10, overlap_days=3, at_once=at_once, actor="test")
+    assert desk.rows() == []
+
+
 def test_revoked_is_revoked(desk: SignerDesk, waiting: Pin, registry: Registry) -> None:
     thumbprint = waiting.certificate.thumbprint
     desk.approve(thumbprint, ANNA, "", "test")
@@ -99,7 +150,6 @@ def test_revoke_takes_all_people_of_one_certificate_but_not_several(desk: Signer
 @pytest.mark.parametrize(
     ("thumbprint", "sentence"),
     [
-        ("abc", "at least 6 digits"),
         ("xyzxyzxyz", "no thumbprint"),
         ("0" * 65, "no thumbprint"),
         ("0" * 64, "no signer"),
@@ -112,6 +162,13 @@ def test_thumbprints_that_name_nobody(desk: SignerDesk, waiting: Pin, thumbprint
         desk.approve(thumbprint, ANNA, "", "test")
 
 
+def test_a_short_beginning_revokes_nobody(desk: SignerDesk, waiting: Pin) -> None:
+    with pytest.raises(UserError, match="at least 6 digits"):
+        desk.revoke(waiting.certificate.thumbprint[7:12], "", "test")
+    with pytest.raises(UserError, match="no signer of this person begins so"):
+        desk.approve("0123456789", ANNA, "", "test")
+
+
 def test_an_expired_signer_is_not_approved(desk: SignerDesk, waiting: Pin, clock) -> None:
     clock.moment = waiting.certificate.not_after + 1
     with pytest.raises(UserError, match="expired at"):
@@ -121,4 +178,5 @@ def test_an_expired_signer_is_not_approved(desk: SignerDesk, waiting: Pin, clock
 def test_json(desk: SignerDesk, waiting: Pin) -> None:
     answer = signer_json(waiting)
     assert answer["address"] == ANNA and answer["state"] == "pending" and answer["self_signed"] is True
+    assert answer["thumbprint"] == waiting.certificate.thumbprint
     assert answer["thumbprint_groups"] == groups(waiting.certificate.thumbprint)

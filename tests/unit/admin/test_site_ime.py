@@ -115,7 +115,11 @@ def test_files_without_a_pair(site, dca: Entity, people) -> None:
         with pytest.raises(ConfigurationError, match=sentence):
             site.apply(SITE + 'ime_key = "dca.pem"\n')
     (site.folder / "dca.p12").write_bytes(dca.pkcs12("swordfish"))
-    with pytest.raises(ConfigurationError, match=r"dca.p12: .*password"):
+    advice = r"dca.p12: .*; set ime_key_password, ime_key_password_file or ime_key_password_env$"
+    with pytest.raises(ConfigurationError, match=advice) as locked:
+        site.apply(SITE + 'ime_key = "dca.p12"\n')
+    assert locked.value.evidence == "", "nothing for people in the name of a Python error"
+    with pytest.raises(ConfigurationError, match=r"dca.p12: .*password is wrong"):
         site.apply(SITE + 'ime_key = "dca.p12"\nime_key_password = "wrong"\n')
     with pytest.raises(ConfigurationError, match="give only one of"):
         site.apply(SITE + 'ime_key = "dca.p12"\nime_key_password = "x"\nime_key_password_env = "Y"\n')
@@ -134,7 +138,10 @@ def test_certificates_that_end_are_named(site, registry: Registry, clock) -> Non
     site.apply(SITE)
     (key,) = keys(registry)
     clock.moment = key.certificate.not_after - 29 * DAY
-    assert any("expires at" in note and "ime rotate" in note for note in site.apply(SITE).notes)
+    assert any(
+        "expires at" in note and note.endswith("run: ime-gateway ime rotate acme.example")
+        for note in site.apply(SITE).notes
+    )
     clock.moment = key.certificate.not_after + 1
     assert any("expired at" in note for note in site.apply(SITE).notes)
 
@@ -154,6 +161,12 @@ def test_addresses_stand_in_no_others_way(site, registry: Registry) -> None:
     assert any("IME keys of acme.example are removed with it" in note for note in report.notes)
     with registry.transaction(write=False) as live:
         assert {key.domain for key in live.ime_keys()} == {"other.example"}
+
+
+def test_ime_1_and_2_need_a_domain_each(site, registry: Registry) -> None:
+    with pytest.raises(UserError, match=r"site.toml, line 4: .*ime_address: imepseudodomain.local is the domain of"):
+        site.apply(SITE.replace(ADDRESS, "dca@imepseudodomain.local"))
+    assert keys(registry) == []
 
 
 def test_prune_removes_no_key_of_a_domain_that_stays(site, registry: Registry) -> None:

@@ -10,6 +10,7 @@ import pytest
 from ime_gateway.app.explainer import Explainer
 from ime_gateway.base.outcome import Accepted
 from tests import container_mail as make
+from tests.cbc_envelope import CbcEnvelope, flipped
 from tests.container_mail import ANNA, IME, carrier, container, original, signer_of
 from tests.core import Core, close, make_core
 
@@ -46,10 +47,16 @@ def test_the_plan_of_a_container(core: Core) -> None:
         ("carol@acme.example", "recipient", True),
         (ANNA, "sent", True),
     ]
+    assert told["subject_hidden"] is False
     assert traces(core) == before
-    assert isinstance(core.send(mail, ANNA, [IME])[0], Accepted)
+    asked = container(original(x_smsubjectencrypt="yes"), signer=signer_of(ANNA)).mail
+    assert explained(core, asked)["subject_hidden"] is True
+    taken, _ = core.send(mail, ANNA, [IME])
+    assert isinstance(taken, Accepted) and "note" not in told
     told = explained(core, mail)
     assert (told["decision"], told["reply"], told["recipients"]) == ("deliver", None, [])
+    assert told["note"] == f"this container was accepted before as {taken.message_id}; nothing would be sent again"
+    assert told["subject_hidden"] is None, "nothing is sent"
 
 
 def test_what_would_be_asked_or_refused(core: Core) -> None:
@@ -67,3 +74,16 @@ def test_what_would_be_asked_or_refused(core: Core) -> None:
     assert (told["direction"], told["ime"], told["decision"]) == ("incoming", None, "refuse")
     assert told["reply"].startswith("550 5.7.1")
     assert traces(core) == before
+
+
+def test_looking_takes_no_ones_place(core: Core) -> None:
+    """Who asks what a changed container would hear must not close the door to the real one; nor hear more than it."""
+    make.pin(core, ANNA)
+    envelope = CbcEnvelope(container(original(), signer=signer_of(ANNA)).encrypted)
+    changed = carrier(envelope.rebuilt(ciphertext=flipped(envelope.ciphertext, 480)))
+    assert explained(core, changed)["reply"].startswith("554 5.7.1 ime-bad-signature")
+    genuine = carrier(envelope.rebuilt())
+    assert explained(core, genuine)["decision"] == "deliver"
+    assert isinstance(core.send(genuine, ANNA, [IME])[0], Accepted)
+    assert explained(core, changed)["reply"].startswith("554 5.6.0 ime-malformed")
+    assert explained(core, genuine)["decision"] == "deliver"

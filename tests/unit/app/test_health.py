@@ -3,18 +3,23 @@
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from ime_gateway.app.board import Board, WorkerState
 from ime_gateway.app.health import STALE_SECONDS, Health, StoreProbe
 from ime_gateway.base.errors import StoreUnavailable
 
 
-def health(board: Board, store: Exception | None = None) -> Health:
+def health(board: Board, store: Exception | None = None, live_data: Exception | None = None) -> Health:
     def check_write() -> None:
         if store is not None:
             raise store
 
-    probe = StoreProbe(check_write)
+    def check_live_data() -> None:
+        if live_data is not None:
+            raise live_data
+
+    probe = StoreProbe(check_write, check_live_data)
     probe.ask()
     return Health(probe, board, {"internal": 2525})
 
@@ -30,7 +35,7 @@ def board() -> Board:
 
 def test_all_is_well(board: Board) -> None:
     report = health(board)()
-    assert report.status == "ok" and report.checks == {"store": "ok", "workers": "ok"}
+    assert report.status == "ok" and report.checks == {"store": "ok", "live_data": "ok", "workers": "ok"}
 
 
 @pytest.mark.parametrize("state", [WorkerState.STARTING, WorkerState.GONE, WorkerState.DRAINING, WorkerState.ABSENT])
@@ -48,6 +53,34 @@ def test_a_worker_whose_loop_is_stuck_is_not_ready(board: Board) -> None:
 def test_a_store_that_does_not_write_is_named(board: Board) -> None:
     report = health(board, StoreUnavailable("the disk is full"))()
     assert report.status == "degraded" and report.checks["store"] == "the disk is full"
+
+
+def test_live_data_of_another_version_are_named(board: Board) -> None:
+    """Every MAIL is answered with 451 then, so the load balancer must look elsewhere."""
+    report = health(board, live_data=StoreUnavailable("not of this version"))()
+    assert report.status == "degraded"
+    assert report.troubles == {"live_data": "not of this version"}
+
+
+def test_the_log_tells_each_trouble_once_and_its_end(board: Board) -> None:
+    troubles: list[Exception] = []
+
+    def check() -> None:
+        if troubles:
+            raise troubles[0]
+
+    probe = StoreProbe(lambda: None, check)
+    with capture_logs() as logs:
+        probe.ask()
+        troubles.append(StoreUnavailable("not of this version", "key: extra"))
+        probe.ask()
+        probe.ask()
+        troubles.clear()
+        probe.ask()
+    assert [(line["event"], line["check"], line.get("cause")) for line in logs] == [
+        ("store cannot be used", "live_data", "key: extra"),
+        ("store can be used again", "live_data", None),
+    ]
 
 
 def test_before_the_first_worker_and_after_the_signal(board: Board) -> None:

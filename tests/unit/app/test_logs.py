@@ -18,6 +18,22 @@ except Exception:
 """
 
 
+def test_what_libraries_say_is_json_too() -> None:
+    program = (
+        "import logging\nfrom ime_gateway.app.logs import configure_logs\nconfigure_logs()\n"
+        "logging.getLogger('waitress.queue').warning('Task queue depth is %d', 7)\n"
+        "try:\n    raise ValueError('kumquat')\n"
+        "except ValueError:\n    logging.getLogger('waitress').exception('while serving')\n"
+        "logging.getLogger('waitress').info('nothing')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    depth, error = (json.loads(line) for line in done.stderr.splitlines())
+    assert (depth["event"], depth["level"], depth["logger"]) == ("Task queue depth is 7", "warning", "waitress.queue")
+    assert depth["at"].endswith("Z")
+    assert error["event"] == "while serving" and error["exception"].endswith("ValueError")
+    assert "kumquat" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

@@ -27,7 +27,7 @@ def test_only_rows_that_were_still_ours_count() -> None:
 
 def test_outcomes_are_counted_by_their_reason() -> None:
     counted: Counter[str] = Counter()
-    outcomes = [Accepted("1"), Refused(Reason.NO_CERTIFICATE, "x")]
+    outcomes = [Accepted("1"), Accepted("1", duplicate=True), Refused(Reason.NO_CERTIFICATE, "x")]
 
     async def receive(_: Any) -> Any:
         return outcomes.pop()
@@ -38,7 +38,13 @@ def test_outcomes_are_counted_by_their_reason() -> None:
     inner: Any = SimpleNamespace(receive=receive, failed=failed)
     door = MeteredReception(inner, lambda name, amount: counted.update({name: amount}))
     submission: Any = SimpleNamespace(data=bytearray(77))
-    asyncio.run(door.receive(submission))
-    asyncio.run(door.receive(submission))
+    for _ in range(3):
+        asyncio.run(door.receive(submission))
     asyncio.run(door.failed(submission, "x"))
-    assert counted == {"accepted": 1, "accepted_bytes": 77, "refused:no-certificate": 1, "refused:malformed": 1}
+    assert counted == {
+        "accepted": 1,
+        "duplicate": 1,
+        "accepted_bytes": 77,
+        "refused:no-certificate": 1,
+        "refused:malformed": 1,
+    }

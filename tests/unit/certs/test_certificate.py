@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ime_gateway.base.errors import UnreadableCertificate
 from ime_gateway.certs import der
 from ime_gateway.certs.bundle import read_bundle
-from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.certificate import Certificate, thumbprint_digits, whole_thumbprint
 from tests.pki import NOW, build, make_ca, make_user, new_key, rsa_key
 
 
@@ -100,6 +100,17 @@ def test_equal_bytes_are_equal_certificates_and_survive_pickling() -> None:
 def test_keys_of_other_kinds_are_named() -> None:
     assert make_user("a@acme.example", key=new_key("ec")).certificate.key_kind == "ec"
     assert make_user("a@acme.example", key=new_key("ed25519")).certificate.key_kind == "ed25519"
+
+
+@pytest.mark.parametrize("prefix", ["", "sha256:", "SHA256:", " sha256: "])
+@pytest.mark.parametrize("between", ["", " ", ":", "\u00a0", "\n"])
+def test_a_thumbprint_in_every_spelling(prefix: str, between: str) -> None:
+    digits = "00ab" * 16
+    text = prefix + between.join(digits.upper()[start : start + 4] for start in range(0, 64, 4))
+    assert thumbprint_digits(text) == digits
+    assert whole_thumbprint(text) == f"sha256:{digits}"
+    for other in (text[:-1], text + "0", text[:-1] + "g", text[:-1] + "\u0663"):
+        assert whole_thumbprint(other) == ""
 
 
 @settings(deadline=None, max_examples=150)

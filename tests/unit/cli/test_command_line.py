@@ -170,14 +170,14 @@ def test_a_narrow_terminal_folds_no_address_and_no_reason(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "dumb")  # no colours, and 80 columns
-    address, thumbprint = "elisabeth.ackermann@subsidiary.partner.example", "f" * 64
+    address, thumbprint = "elisabeth.ackermann@subsidiary.partner.example", "sha256:" + "f" * 64
     rows = [(address, "smime-personal", "certificate-untrusted", "a sentence " * 12, thumbprint)]
-    headings = ("recipient", "protection", "reason", "detail", "key")
+    headings = ("recipient", "protection", "reason", "detail", "thumbprint")
     as_table(headings, rows, empty="", prose=2)
     lines = capsys.readouterr().out.splitlines()
     assert lines[2] == f"{address}   smime-personal   certificate-untrusted"
-    assert lines[3].startswith("   detail: a sentence") and all(len(line) <= 80 for line in lines[3:])
-    assert f"   key: {thumbprint}" in [line.rstrip() for line in lines]
+    assert lines[3].startswith("   detail: a sentence") and all(len(line) <= 80 for line in lines[3:-1])
+    assert lines[-1] == f"   thumbprint: {thumbprint}", "whole, to be copied, though it is wider"
     as_table(headings, [("a@b.example", "none", "not-required", "", "")], empty="", prose=2)
     assert capsys.readouterr().out.splitlines()[0].split() == list(headings), "wide enough: an ordinary table"
 

@@ -44,6 +44,7 @@ def test_issue_show_rotate(cli, ime: Path) -> None:
     result = cli("ime", "rotate", "acme.example", "--overlap-days", "5", "-c", ime)
     assert result.status == 0
     assert "export-contact acme.example" in result.out
+    assert result.out.endswith("If SITE.toml still names the old file in ime_key: take it out.\n")
     text = cli("ime", "show", "acme.example", "-c", ime).out
     assert shown(cli, ime)["current"]["thumbprint_groups"] in text
     assert text.count("older key: ") == 2
@@ -56,6 +57,30 @@ def test_a_stolen_key_is_closed_with_a_warning(cli, ime: Path) -> None:
     assert result.err.startswith("warning: the old keys open nothing any more")
     assert [key["private_key"] for key in shown(cli, ime)["older"]] == [False]
     assert "over, key erased" in cli("ime", "show", "acme.example", "-c", ime).out
+
+
+def test_a_stolen_key_that_the_file_still_names_stays_closed(cli, config: Path, site: Path) -> None:
+    give_address(site, ADDRESS)
+    stolen = make_user(ADDRESS)
+    (site.parent / "k.p12").write_bytes(stolen.pkcs12("swordfish"))
+    keys = f'ime_address = "{ADDRESS}"\nime_key = "k.p12"\n'
+    site.write_text(site.read_text().replace(f'ime_address = "{ADDRESS}"\n', keys))
+    locked = cli("apply", site, "-c", config)
+    assert locked.status == 1
+    assert locked.err.endswith("; set ime_key_password, ime_key_password_file or ime_key_password_env\n")
+    site.write_text(site.read_text().replace(keys, f'{keys}ime_key_password = "swordfish"\n'))
+    assert cli("apply", site, "-c", config).status == 0
+    assert cli("ime", "rotate", "acme.example", "--now", "-c", config).status == 0
+    new = shown(cli, config)["current"]["thumbprint"]
+    refused = cli("apply", site, "-c", config)
+    assert (refused.status, "k.p12 is the key that was retired on" in refused.err) == (1, True)
+    assert shown(cli, config)["current"]["thumbprint"] == new != stolen.certificate.thumbprint
+
+
+def test_a_long_overlap_is_refused_in_our_words(cli, ime: Path) -> None:
+    assert "the overlap must be at most 365 days" in " ".join(
+        cli("ime", "rotate", "acme.example", "--overlap-days", "400", "-c", ime).err.replace("\u2502", "").split()
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +131,10 @@ def test_signers(cli, ime: Path, tmp_path: Path) -> None:
     assert (line["address"], line["state"], line["thumbprint"]) == (ANNA, "pending", thumbprint)
     assert thumbprint in cli("ime", "signers", "list", "-c", ime).out
     assert any("1 signer waits" in one["message"] for one in cli("check", "--json", "-c", ime).json["findings"])
-    approved = cli("ime", "signers", "approve", thumbprint[7:17], "--address", "Anna@acme.example", "-c", ime)
+    refused = cli("ime", "signers", "approve", thumbprint[7:17], "--address", ANNA, "-c", ime)
+    assert (refused.status, thumbprint in refused.err) == (1, True)
+    (spoken,) = [line["thumbprint_groups"] for line in cli("ime", "signers", "list", "--json", "-c", ime).json]
+    approved = cli("ime", "signers", "approve", spoken, "--address", "Anna@acme.example", "-c", ime)
     assert (approved.status, thumbprint in approved.out) == (0, True)
     assert cli("ime", "signers", "list", "--pending", "-c", ime).out == "no signer waits\n"
     again = cli("ime", "signers", "approve", thumbprint, "--address", ANNA, "-c", ime)
@@ -143,8 +171,14 @@ def test_check_and_doctor_speak_of_ime_addresses(cli, ime: Path, site: Path) -> 
 
 
 def test_ime_1_and_2_need_a_domain_each(cli, config: Path, site: Path) -> None:
-    give_address(site, "x@imepseudodomain.local")
+    give_address(site, "x@other.local")
     assert cli("apply", site, "-c", config).status == 0
+    usual = '# v1_address = "ime@imepseudodomain.local"'
+    assert usual in config.read_text()
+    config.write_text(config.read_text().replace(usual, 'v1_address = "ime@other.local"'))
+    refused = cli("apply", site, "-c", config)
+    assert (refused.status, "need a domain each" in refused.err) == (1, True)
+    assert f"{site}, line 4" in refused.err
     result = cli("check", "-c", config)
     assert result.status == 1
     assert "need a domain each" in result.out

@@ -180,7 +180,8 @@ def test_explain(cli, config: Path, site: Path, tmp_path: Path) -> None:
     arguments = ("explain", mail, "--from", "<anna@acme.example>", "--to", "<ime@imepseudodomain.local>", "-c", config)
     result = cli(*arguments, "--listener", "internal", "--json")
     assert result.status == 0, "whatever the decision"
-    assert set(result.json) == {"direction", "ime", "decision", "reply", "recipients"}
+    assert set(result.json) == {"direction", "ime", "decision", "reply", "recipients", "subject_hidden"}
+    assert result.json["subject_hidden"] is None, "nothing is sent"
     assert (result.json["ime"], result.json["decision"]) == ("1.0", "refuse")
     first = result.json["recipients"][0]
     assert set(first) == {"address", "copy", "blind", "group", "protection", "reason", "detail", "key", "not_taken"}

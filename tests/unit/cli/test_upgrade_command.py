@@ -9,7 +9,7 @@ import pytest
 
 from tests.servers.gateway import COMMANDS, Gateway, free_port
 
-NEW_TABLES = ("ime_keys", "signer_pins", "challenges", "containers_seen", "learnt")
+NEW_TABLES = ("ime_keys", "signer_pins", "challenges", "containers_seen", "first_ciphertexts", "learnt")
 
 
 def made_by_version_1(config: Path) -> None:
@@ -27,7 +27,11 @@ def version(config: Path) -> str:
 
 def test_commands_on_an_old_database_say_what_to_do(cli, config: Path, site: Path) -> None:
     made_by_version_1(config)
-    for command in (("apply", site), ("export",), ("doctor",), ("domain", "remove", "acme.example"), ("admin", "list")):
+    for command in (
+        ("apply", site), ("export",), ("doctor",), ("domain", "remove", "acme.example"), ("admin", "list"),
+        ("domain", "list"), ("domain", "show", "acme.example"), ("cert", "list"), ("trust", "list"), ("queue", "list"),
+        ("ime", "show", "acme.example"), ("ime", "signers", "list"),
+    ):  # fmt: skip
         result = cli(*command, "-c", config)
         assert result.status == 1, command
         assert "schema 0001, needed 0002" in result.err
@@ -65,6 +69,12 @@ def test_a_newer_database_is_left_alone(cli, config: Path, site: Path, command: 
     assert version(config) == "0077"
 
 
+def test_the_help_says_that_there_is_no_way_back(cli) -> None:
+    text = " ".join(cli("upgrade", "--help").out.replace("│", " ").split())
+    assert "Upgrade every node before you apply anything new" in text
+    assert "no way back but a copy of database and spool folder" in text
+
+
 def test_upgrade_wants_an_installation(cli, config: Path) -> None:
     (config.parent / "gateway.db").unlink()
     with closing(sqlite3.connect(config.parent / "gateway.db")) as database:
@@ -89,6 +99,6 @@ def test_serve_upgrades_and_upgrade_keeps_off_while_it_runs(tmp_path: Path) -> N
             timeout=60,
         )
         assert done.returncode == 1
-        assert "already served by process" in done.stderr
+        assert "already served by process" in done.stderr and "stop it first" in done.stderr
     finally:
         gateway.stop()

@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from ime_gateway.ime.container import OpenedContainer, open_container
+from ime_gateway.ime.container import OpenedContainer, open_unlocked, unlock
 from ime_gateway.mail.message import parse_message
 from ime_gateway.smime.owned_key import OwnedKey
 from ime_gateway.smime.structures import CmsLimits
@@ -25,9 +25,11 @@ def test_opening_costs_two_and_a_half_times_the_size(cipher: str, detached: bool
     key = OwnedKey(make.ime_key().certificate, make.ime_key().key)
     tracemalloc.start()
     try:
-        opened = open_container(parse_message(wire), [key], [], CmsLimits(), secrets.token_bytes)
+        unlocked = unlock(parse_message(wire), [key], CmsLimits(), secrets.token_bytes)
+        opened = open_unlocked(unlocked, [], CmsLimits())
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert isinstance(opened, OpenedContainer)
+    assert (unlocked.sealed is None) == (cipher == "aes-256-gcm")
     assert len(wire) + peak <= 2.55 * len(wire)

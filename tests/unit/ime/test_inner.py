@@ -79,3 +79,11 @@ def test_lone_line_feeds_inside() -> None:
     assert isinstance(inner, InnerMessage) and bytes(inner.message.body).endswith(b"one\r\nline\r\n")
     entity = entity.replace(b"Subject: Merger\r\n", b"Subject: Merger\nBcc: thief@x.example\r\n")
     assert isinstance(inner_message(parse_message(entity)), ContainerFault)
+
+
+def test_faults_quote_nothing() -> None:
+    """What was encrypted stands neither in replies nor in logs."""
+    for sender in ("/o=Nightjar/cn=x", "x <Nightjar>", "Nightjar: a@acme.example;", "Nightjar@acme.example@x"):
+        fault = found(wrap(original(sender=sender)))
+        assert isinstance(fault, ContainerFault) and fault.reason.value == "from-ambiguous"
+        assert "Nightjar" not in fault.detail and fault.evidence == ""

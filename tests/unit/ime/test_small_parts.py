@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from ime_gateway.base.errors import UnreadableCertificate
+from ime_gateway.base.errors import UnreadableCertificate, UnreadableMail
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ime import challenge
 from ime_gateway.ime.container import Signature
 from ime_gateway.ime.endorsement import new_signer
-from ime_gateway.ime.replay import replay_key, too_early, too_old
+from ime_gateway.ime.replay import dated, replay_key, too_early, too_old, written_for
 from ime_gateway.ime.restore import Restored, Unrestorable, restore_inner
 from ime_gateway.ime.signers import Allowed, Denied, Mode, SignerFacts, Unconfirmed, may_sign
 from ime_gateway.mail.address import Address, parse_path
@@ -40,6 +40,30 @@ def test_the_window() -> None:
     now = 1_000_000_000.0
     assert not too_old(now - 7 * 86_400, now) and too_old(now - 7 * 86_400 - 1, now)
     assert not too_early(now + 86_400, now) and too_early(now + 86_401, now)
+
+
+@pytest.mark.parametrize(
+    "text, moment",
+    [
+        ("Sun, 22 Nov 2026 10:00:00 +0100", 1_795_338_000.0),
+        ("22 Nov 2026 09:00 GMT (a comment)", 1_795_338_000.0),
+        ("Sun, 22 Nov 2026 09:00:00 -0000", 1_795_338_000.0),
+    ],
+)
+def test_the_date_of_a_message(text: str, moment: float) -> None:
+    assert dated(parse_fields(f"Date: {text}\r\n".encode())) == moment
+    assert written_for(moment, moment + 7 * 86_400) and not written_for(moment, moment + 7 * 86_400 + 1)
+    assert written_for(moment, moment - 7 * 86_400) and not written_for(moment, moment - 7 * 86_400 - 1)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"", b"Date:\r\n", b"Date: Nightjar\r\n", b"Date: 31 Feb 2026 0:0:0 +0000\r\n", b"Date: 1 Jan 2026 0:0\r\n" * 2],
+)
+def test_no_date_that_could_be_read(header: bytes) -> None:
+    with pytest.raises(UnreadableMail) as caught:
+        dated(parse_fields(header))
+    assert "Date" in str(caught.value) and "Nightjar" not in f"{caught.value} {caught.value.evidence}"
 
 
 @dataclass(frozen=True)

@@ -207,3 +207,28 @@ def test_a_name_is_no_address() -> None:
     """A common name or a display name that looks like an address proves nothing."""
     alice = make_user("alice@acme.example", san=False, common_name="boss@acme.example").certificate
     assert not address_match(alice, ["boss@acme.example"]).matches
+
+
+def test_a_line_of_the_list_excuses_lateness_and_not_earliness(ca: Entity) -> None:
+    early = make_user("alice@acme.example", ca, not_before=NOW + DAY, not_after=NOW + 9 * DAY).certificate
+    line = TrustEntry(early.thumbprint, "allow", allow_expired=True)
+    verdict = judge_signer(early, Anchors([ca.certificate], [], {early.thumbprint: line}), MOMENT)
+    assert (verdict.usable, verdict.reason) == (False, Reason.CERTIFICATE_NOT_YET_VALID)
+
+
+def test_of_two_links_of_one_name_the_one_in_its_time_is_taken(ca: Entity) -> None:
+    """A CA certificate that was renewed ahead of time ends later and does not serve yet."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = make_ca("Between", ca, key=key)
+    ahead = make_ca("Between", ca, key=key, not_before=NOW + DAY, not_after=NOW + 9999 * DAY)
+    alice = make_user("alice@acme.example", now).certificate
+    for carried in ([now.certificate, ahead.certificate], [ahead.certificate, now.certificate]):
+        assert judge_signer(alice, anchors(ca), MOMENT, carried).usable
+
+
+def test_sixteen_links_are_looked_at(ca: Entity) -> None:
+    between = make_ca("Between", ca)
+    alice = make_user("alice@acme.example", between).certificate
+    crowd = [make_ca(f"CA {number}", ca, kind="ec").certificate for number in range(16)]
+    assert judge_signer(alice, anchors(ca), MOMENT, [*crowd[:15], between.certificate]).usable
+    assert not judge_signer(alice, anchors(ca), MOMENT, [*crowd, between.certificate]).usable

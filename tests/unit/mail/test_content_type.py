@@ -3,7 +3,14 @@
 import pytest
 
 from ime_gateway.base.errors import UnreadableMail
-from ime_gateway.mail.content_type import content_type_of, parse_content_type, parse_parameters
+from ime_gateway.mail.content_type import (
+    MAX_PARAMETERS,
+    MAX_VALUE_BYTES,
+    content_type_of,
+    file_names,
+    parse_content_type,
+    parse_parameters,
+)
 from ime_gateway.mail.headers import parse_fields
 
 
@@ -77,3 +84,23 @@ def test_two_structures_are_refused(block: bytes) -> None:
 
 def test_no_field_gives_the_default() -> None:
     assert content_type_of(parse_fields(b"A: 1\r\n"), "message/rfc822").media_type == "message/rfc822"
+
+
+def test_many_parameters_are_read_and_too_many_refused() -> None:
+    """Refused, not cut off: what stands behind the limit might be the boundary or the name."""
+    honest = "a/b" + "".join(f"; name*{n}=x" for n in range(MAX_PARAMETERS))
+    assert parse_content_type(honest).parameters == {"name": "x" * MAX_PARAMETERS}
+    for flood in (honest + "; c=d", "a/b" + "; a=b" * 100_000, "a/b; n=" + "x" * MAX_VALUE_BYTES):
+        with pytest.raises(UnreadableMail):
+            parse_content_type(flood)
+        with pytest.raises(UnreadableMail):
+            parse_parameters(flood)
+
+
+def test_file_names_of_both_fields() -> None:
+    block = b'Content-Disposition: a; filename*0="b."; filename*1=eml\r\nContent-Type: a/b; name=" c "\r\n'
+    assert file_names(parse_fields(block)) == ["c", "b.eml"]
+    assert file_names(parse_fields(b"Content-Type: a/b\r\nContent-Disposition: inline\r\n")) == []
+    sections = b"".join(b"; filename*%d=x" % n for n in range(MAX_PARAMETERS + 1))
+    with pytest.raises(UnreadableMail):
+        file_names(parse_fields(b"Content-Disposition: attachment" + sections + b"\r\n"))

@@ -227,3 +227,33 @@ def test_clear_and_the_older_form() -> None:
     assert clear is not None and clear.kind == "clear" and clear.confidential == frozenset()
     older = read_protected(parse_message(b'Subject: x\r\nContent-Type: text/plain; protected-headers="v1"\r\n\r\n'))
     assert older is not None and older.kind == "v1" and older.confidential == {"subject"}
+
+
+def test_only_listed_fields_in_their_own_form_stay_outside() -> None:
+    head = (
+        b"From: Anna <anna@acme.example>\r\nTo: bob@acme.example\r\nCc: carol@acme.example\r\n"
+        b"Date: Sun, 22 Nov 2026 10:00:00 +0100 (CET)\r\nSubject: Merger with Orchid\r\n"
+        b"Message-ID: <1@acme.example>\r\nIn-Reply-To: <0@acme.example>\r\n"
+        b"References: <a@x.example>\r\n <0@acme.example>\r\n"
+        b"Sensitivity: Company-Confidential\r\nImportance: high\r\nX-Priority: 1 (Highest)\r\nAuto-Submitted: no\r\n"
+        b"Disposition-Notification-To: anna@acme.example\r\n"
+    )
+    outer = hide_subject(message(head=head), listed_only=True).outer
+    assert outer.to_bytes() == head.replace(b"Merger with Orchid", b"[...]")
+    told = (
+        b"X-Mailer: a\r\nX-Words: a\r\nOrganization: a\r\nReturn-Receipt-To: a\r\nList-Id: a\r\n"
+        b"Resent-From: a@b.example\r\n"
+        b"Date: Sun, 22 Nov 2026 (about the merger)\r\nIn-Reply-To: your mail about the merger\r\nSensitivity: very\r\n"
+        b"Importance: merger\r\nPriority: merger\r\nX-Priority: 1 (merger)\r\nReferences: <a> merger\r\n"
+        b"Message-ID: <a> (merger)\r\nAuto-Submitted: no (merger)\r\nReturn-Path: <merger@x.example>\r\n"
+    )
+    secured = hide_subject(message(head=b"Subject: Tulip\r\n" + told), listed_only=True)
+    assert secured.outer.to_bytes() == b"Subject: [...]\r\n"
+    assert {"x-words", "organization", "date", "in-reply-to"} <= {f.key for f in secured.inner.fields}
+
+
+def test_a_type_that_is_full_keeps_its_form() -> None:
+    """One more parameter would be one too many for our own reader; the mail goes all the same."""
+    fields = b"Content-Type: text/plain" + b";\r\n a=b" * 200 + b"\r\n"
+    secured = hide_subject(message(fields))
+    assert secured.inner.first("subject") is not None and b"hp=" not in secured.inner.to_bytes()

@@ -229,3 +229,24 @@ def test_crispins_torture_mail(vectors: Path) -> None:
     parts = walk(parse_message(data))
     assert len(parts) == 52
     assert max(part.depth for part in parts) >= 5
+
+
+@pytest.mark.parametrize("name", ["Content-Type: text/plain", "Content-Disposition: attachment"])
+def test_parameters_of_all_parts_have_one_limit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work is counted here: beyond the limit no part's type is read any more."""
+    read: list[int] = []
+    before = mime_tree.content_type_of
+    monkeypatch.setattr(mime_tree, "content_type_of", lambda *given: read.append(1) or before(*given))  # type: ignore[func-returns-value]
+    part = f"--b\n{name}{'; a=b' * 100}\n\nx\n"
+    assert len(walk(parse_message(crlf(A + part * 450)))) == 451
+    read.clear()
+    with pytest.raises(UnreadableMail, match="parameters"):
+        walk(parse_message(crlf(A + part * 4_000)))
+    assert len(read) == 500
+
+
+def test_header_bytes_of_all_parts_have_one_limit() -> None:
+    part = "--b\nX: " + "x" * 1_000_000 + "\n\nx\n"
+    assert len(walk(parse_message(crlf(A + part * 8)))) == 9
+    with pytest.raises(UnreadableMail, match="headers of all parts"):
+        walk(parse_message(crlf(A + part * 9)))

@@ -10,6 +10,7 @@ from ime_gateway.mail.received import (
     count_received,
     count_valid_traces,
     date_time,
+    own_passes_only,
     received_field,
     trace_field,
 )
@@ -84,3 +85,23 @@ def test_traces_prove_passes() -> None:
 )
 def test_forged_traces_prove_nothing(raw: bytes) -> None:
     assert count_valid_traces(parse_fields(raw), KEY) == 0
+
+
+def test_a_message_that_no_server_has_seen_keeps_only_what_counts_against_loops() -> None:
+    block = (
+        b"Received: from words by gw.acme.example (Merger); Mon, 05 Jan 2026 10:00:00 +0000\r\n"
+        b"Received: Merger with Tulip by nobody\r\nX-IMEGW-Trace: Merger\r\n"
+    )
+    mark = trace_field("0abc", KEY)
+    given = HeaderBlock((*parse_fields(block).fields, mark, *parse_fields(b"From: a@acme.example\r\n").fields))
+    kept = own_passes_only(given, "gw.acme.example", KEY, 1767607200.0)
+    assert kept.to_bytes() == (
+        b"Received: by gw.acme.example; Mon, 05 Jan 2026 10:00:00 +0000\r\n" + mark.raw + b"From: a@acme.example\r\n"
+    )
+    assert count_own(kept, "gw.acme.example") == count_own(given, "gw.acme.example") == 1
+    assert count_valid_traces(kept, KEY) == 1
+
+
+def test_a_header_without_a_way_stays_itself() -> None:
+    given = parse_fields(b"From: a@acme.example\r\nX-Mailer: Outlook\r\n")
+    assert own_passes_only(given, "gw.acme.example", KEY, 0.0) is given

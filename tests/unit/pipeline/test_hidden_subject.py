@@ -11,6 +11,7 @@ import structlog
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.policy.triggers import hides_subject
 from ime_gateway.settings.site import Policy
+from tests import container_mail as make
 from tests.core import PSEUDO, Core, close, make_core, person
 from tests.openssl import decrypt
 
@@ -113,3 +114,42 @@ def test_whose_subject_is_hidden(mode: str, hidden: list[bool]) -> None:
     assert [hides_subject(mode, requested, ime) for requested, ime in asked] == hidden  # type: ignore[arg-type]
     assert Policy.model_validate({"protect_subject": mode}).protect_subject == mode
     assert not hides_subject("ime2", False, "1.0")
+
+
+def test_a_container_shows_listed_fields_alone(core: Core) -> None:
+    """Nobody between add-in and gateway saw its header, so nothing of it may come out in the copies' headers."""
+    make.setup(core)
+    make.pin(core, make.ANNA)
+    core.configure(lambda live: live.put_policy(Policy.model_validate({"protect_subject": "ime2"})))
+    given = make.original(subject=SUBJECT, X_Words="Tulip", Received="Tulip", Importance="high", Organization="Tulip")
+    _, copies = core.send(make.container(given, signer=make.signer_of(make.ANNA)).mail, make.ANNA, [make.IME])
+    assert [copy.copy for copy in copies] == ["recipient", "sent"]
+    for copy in copies:
+        assert "Tulip" not in copy.head and "Importance: high\r\n" in copy.head and "Subject: [...]" in copy.head
+        assert copy.unfolded.count("\nReceived:") + copy.unfolded.startswith("Received:") == 1
+        clear = decrypt(copy.wire, person(copy.recipient))
+        assert clear is not None and b"X-Words: Tulip\r\n" in clear and b"Received" not in clear
+
+
+def test_a_container_without_hidden_subject_loses_its_way_only(core: Core) -> None:
+    make.setup(core)
+    make.pin(core, make.ANNA)
+    given = make.original(Received="Tulip", X_Mailer="Outlook", X_IMEGW_Trace="Tulip")
+    _, copies = core.send(make.container(given, signer=make.signer_of(make.ANNA)).mail, make.ANNA, [make.IME])
+    for copy in copies:
+        assert "Tulip" not in copy.head and "X-Mailer: Outlook\r\n" in copy.head and "Subject: Merger" in copy.head
+
+
+def test_a_container_that_comes_round_and_round_is_a_loop(core: Core) -> None:
+    """Who wraps mail automatically makes a new carrier each time; what passed before shows inside only."""
+    make.setup(core)
+    make.pin(core, make.ANNA)
+    own = f"from a by {core.receiver.protector.hostname} with SMTP id 1"
+    for passes, fine in ((3, True), (4, False)):
+        given = b"".join(b"Received: %s\n" % own.encode() for _ in range(passes)) + make.original()
+        outcome, copies = core.send(make.container(given, signer=make.signer_of(make.ANNA)).mail, make.ANNA, [make.IME])
+        assert isinstance(outcome, Accepted) == fine
+        if fine:
+            assert all(copy.unfolded.count(f"by {core.receiver.protector.hostname}") == 4 for copy in copies)
+        else:
+            assert outcome.reason.value == "loop" and copies == []

@@ -94,3 +94,13 @@ def test_what_a_person_told_says_nothing_of_the_domain(core: Core) -> None:
     teach(core, "domain-confidentiality-authority@partner.example", own_capabilities())
     structure = readers(wire(core, "zoe@partner.example"))
     assert "aes-256-cbc" in structure and "rsaesOaep" not in structure
+
+
+def test_a_shared_certificate_is_wrapped_as_its_most_modest_owner_reads(core: Core) -> None:
+    """One RecipientInfo serves both; whoever told nothing of OAEP must be able to open it too."""
+    shared = make_user("office@acme.example", root())
+    owners = ("ute@acme.example", "vera@acme.example")
+    core.configure(lambda live: live.put_certificate(shared.certificate, owners, None))
+    teach(core, owners[0], own_capabilities())
+    structure = readers(wire(core, *owners))
+    assert structure.count("d.ktri") == 1 and "rsaesOaep" not in structure

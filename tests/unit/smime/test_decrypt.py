@@ -114,6 +114,8 @@ def test_a_message_for_others(people: Mapping[str, Entity]) -> None:
     for keys in ((), (people["x25519"],), (people["p384"], make_user("x@acme.example"))):
         result = opened(envelope, *keys)
         assert isinstance(result, Undecryptable) and result.cause == "no-key"
+        assert f"ktri serial {people['rsa'].certificate.serial:x} of " in result.evidence
+        assert f"kari serial {people['p256'].certificate.serial:x} of " in result.evidence
 
 
 @pytest.mark.parametrize("cipher", ["aes-256-cbc", "aes-256-gcm"])

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 
 from ime_gateway.base.errors import UnreadableCertificate
 from ime_gateway.certs.certificate import Certificate, places
-from ime_gateway.smime.owned_key import Addressed, OwnedKey, addressed
+from ime_gateway.smime.owned_key import Addressed, OwnedKey, addressed, described
 from ime_gateway.smime.structures import (
     AgreementKey,
     AlgorithmIdentifier,
@@ -123,3 +123,18 @@ def test_a_key_must_belong_to_its_certificate(people: list[Entity]) -> None:
 def test_the_private_key_is_in_no_text(people: list[Entity]) -> None:
     shown = repr(owned(people[0]))
     assert "private_key" not in shown and people[0].certificate.thumbprint in shown
+
+
+def test_described_for_the_log(people: list[Entity]) -> None:
+    """As the certificate says it, five at most, on one line, whatever a sender wrote as a name."""
+    person = people[0].certificate
+    by_name = KeyTransport(0, name_of(person), None, RSA, b"")
+    by_identifier = KeyAgreement(3, None, None, RSA, (AgreementKey(None, b"\xab\xcd", b""),))
+    said = described([by_name, by_identifier, OtherRecipient("pwri")])
+    common_name = person.issuer.partition("CN=")[2].partition(",")[0]
+    assert common_name and said == f"ktri serial {person.serial:x} of {common_name}; kari ski abcd; pwri"
+    assert described([by_name] * 9).count("ktri") == 5 and "9 recipient infos" in described([by_name] * 9)
+    assert described([]) == "nobody"
+    for odd in (b"", b"\x30", b"\x30\x00", b"\x30\x80\x00\x00", b"\x30\x03\x0c\x01\n", bytes(100_000), b"\x30" * 5_000):
+        line = described([replace(by_name, issuer_and_serial=IssuerAndSerial(odd, 1 << 4_000))] * 9)
+        assert len(line) < 700 and line.isprintable() and line.isascii()

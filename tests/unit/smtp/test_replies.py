@@ -5,6 +5,7 @@ import pytest
 
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.base.reasons import Reason
+from ime_gateway.ime.container import closed
 from ime_gateway.smtp import replies
 
 SHAPE = re.compile(r"([245])\d\d \1\.\d{1,3}\.\d{1,3} [ -~]+")
@@ -53,6 +54,19 @@ def test_nothing_in_a_refusal_starts_a_line_of_its_own() -> None:
     assert wire.count(b"\r") == wire.count(b"\n") == 1
     assert wire.endswith(b"\r\n")
     assert all(0x20 <= octet <= 0x7E for octet in wire[:-2])
+
+
+def test_people_with_other_letters_are_recognised() -> None:
+    reply = replies.reply_for(Refused(Reason.NO_CERTIFICATE, "", address="j\u00fcrgen\u0142@acme.example"))
+    assert reply.startswith("550 5.7.1 <j\\xfcrgen\\u0142@acme.example> no-certificate: ")
+
+
+def test_what_to_do_about_a_closed_container_is_not_cut() -> None:
+    fault = closed("evidence for the log")
+    person = "a" * 64 + "@department.acme.example"
+    reply = replies.reply_for(Refused(fault.reason, fault.detail, address=person, message_id="1" * 26))
+    assert "update Outlook's address book" in reply and "tell your administrator) (id=" in reply
+    assert len(reply) < 400 and "evidence" not in reply
 
 
 def test_a_long_refusal_is_cut_but_keeps_code_address_and_id() -> None:

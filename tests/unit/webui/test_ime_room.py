@@ -57,6 +57,8 @@ def test_who_waits_comes_first_then_the_domains(world: AdminSite) -> None:
     assert f"{groups(older.certificate.thumbprint)[:19]} … opens until" in page
     assert "domain-confidentiality-authority@ime.acme.example" in page
     assert "1 approved, 2 pending, 1 revoked" in page
+    assert "2 signers wait to be confirmed or approved, as listed above" in page
+    assert "signers list" not in page
     assert "there is no IME key, so every container is refused" in page
     assert "is weaker than the others" in page
 

@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add five tables; nothing that is there changes."""
+    """Add six tables; nothing that is there changes."""
     op.create_table(
         "ime_keys",
         sa.Column("domain", sa.Text(), nullable=False),
@@ -46,10 +46,12 @@ def _memory() -> None:
         sa.Column("der", sa.LargeBinary(), nullable=False),
         sa.Column("sent_at", sa.Double(), nullable=False),
         sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("token_hash"),
     )
     op.create_index(op.f("ix_challenges_address"), "challenges", ["address"], unique=False)
     op.create_index(op.f("ix_challenges_expires_at"), "challenges", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_challenges_message"), "challenges", ["message"], unique=False)
     op.create_table(
         "containers_seen",
         sa.Column("replay_key", sa.Text(), nullable=False),
@@ -60,6 +62,14 @@ def _memory() -> None:
         sa.PrimaryKeyConstraint("replay_key"),
     )
     op.create_index(op.f("ix_containers_seen_keep_until"), "containers_seen", ["keep_until"], unique=False)
+    op.create_table(
+        "first_ciphertexts",
+        sa.Column("key_digest", sa.Text(), nullable=False),
+        sa.Column("ciphertext_digest", sa.Text(), nullable=False),
+        sa.Column("keep_until", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("key_digest"),
+    )
+    op.create_index(op.f("ix_first_ciphertexts_keep_until"), "first_ciphertexts", ["keep_until"], unique=False)
     op.create_table(
         "learnt",
         sa.Column("address", sa.Text(), nullable=False),
