@@ -25,8 +25,8 @@ def utc(moment: float) -> str:
 
 
 def groups(thumbprint: str) -> str:
-    """`sha256:` and digits in groups of four, so that two people can compare them over the telephone."""
-    digits = thumbprint.removeprefix("sha256:")
+    """The digits in groups of four capitals, as the commands print them, to be compared over the telephone."""
+    digits = thumbprint.removeprefix("sha256:").upper()
     return " ".join(digits[start : start + 4] for start in range(0, len(digits), 4))
 
 

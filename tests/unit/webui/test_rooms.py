@@ -178,7 +178,7 @@ def test_one_certificate(world: AdminSite) -> None:
         (entry,) = live.certificates(address="bob@partner.example")
     digits = entry.certificate.thumbprint.removeprefix("sha256:")
     page = text_of(admin, f"/certificates/{entry.certificate.thumbprint}")
-    grouped = " ".join(digits[n : n + 4] for n in range(0, 64, 4))
+    grouped = " ".join(digits[n : n + 4].upper() for n in range(0, 64, 4))
     assert "It may be used now." in page and grouped in page and "not stored here" in page
     assert admin.get("/certificates", query_string={"search": grouped}).text.count("<tr") == 2
     for path in ("/certificates/sha256:ffff0000", "/certificates/..%2f..%2fetc%2fpasswd", "/certificates/%00"):

@@ -40,5 +40,5 @@ def test_a_reason_that_came_later_counts() -> None:
 def test_words() -> None:
     assert utc(1_795_385_700) == "2026-11-22 22:15 Z"
     assert utc(0) == "" and utc(1e18) == "beyond the calendar"
-    assert groups("sha256:abcdef0123") == "abcd ef01 23"
+    assert groups("sha256:abcdef0123") == "ABCD EF01 23"
     assert (count_of(1, "message"), count_of(2000, "message")) == ("1 message", "2,000 messages")
