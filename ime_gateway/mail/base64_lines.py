@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pybase64
 
-Buffer = bytes | bytearray | memoryview
+from ime_gateway.base.octets import Buffer
 
 LINE_BYTES = 57
 """Bytes that fill one line: 57 x 4 / 3 = 76 characters."""

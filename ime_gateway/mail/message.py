@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ime_gateway.base.errors import UnreadableMail
+from ime_gateway.base.octets import Buffer
 from ime_gateway.mail.headers import MAX_BLOCK_BYTES, HeaderBlock, parse_fields
-
-Buffer = bytes | bytearray | memoryview
 
 _FIRST_LOOK = 16 * 1024  # nearly every header ends within; only then is more searched
 

@@ -9,7 +9,8 @@ and depth, elements and segments have limits: its time is linear in the octets r
 from typing import Final
 
 from ime_gateway.base.errors import UnreadableCms
-from ime_gateway.smime.structures import Buffer, CmsLimits, Pieces
+from ime_gateway.base.octets import Buffer
+from ime_gateway.smime.structures import CmsLimits, Pieces
 
 END: Final = 0x00
 """What `peek` says where the element that was entered ends; no real element has this tag."""

@@ -5,7 +5,7 @@ inside, and SMIMECapabilities as a signed attribute; MS-OXOABK section 2.2.4.36 
 signs it. Outlook reads it before `userCertificate`, so an old value must never stay beside a new certificate.
 """
 
-from ime_gateway.smime.capabilities import own_capabilities
+from ime_gateway.certs.capabilities import own_capabilities
 from ime_gateway.smime.sign import SigningKey, sign_detached
 
 

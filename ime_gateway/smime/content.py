@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
 
-Buffer = bytes | bytearray | memoryview
+from ime_gateway.base.octets import Buffer
+
 CipherName = Literal["aes-128-cbc", "aes-192-cbc", "aes-256-cbc", "aes-128-gcm", "aes-192-gcm", "aes-256-gcm"]
 """What can be written; policy chooses among the two of 256 bits."""
 

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
 
 from ime_gateway.base.errors import UnreadableCertificate, UnreadableCms
+from ime_gateway.base.octets import Buffer
 from ime_gateway.certs import der
-from ime_gateway.smime.structures import AlgorithmIdentifier, Buffer, Enveloped, Pieces
+from ime_gateway.smime.structures import AlgorithmIdentifier, Enveloped, Pieces
 
 MINIMUM_TAG_BYTES = 12
 """RFC 5084 section 3.2 has 12 to 16 for GCM; shorter tags of CCM (section 3.1) are not accepted either."""

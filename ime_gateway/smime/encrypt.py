@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from ime_gateway.base.octets import Buffer
 from ime_gateway.certs import der
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.mail.base64_lines import encode_lines
 from ime_gateway.smime.content import (
     AUTHENTICATED,
     GCM_TAG_BYTES,
-    Buffer,
     CipherName,
     ContentEncryptor,
     ContentKey,
@@ -26,7 +26,6 @@ from ime_gateway.smime.content import (
 from ime_gateway.smime.recipient_info import needs_version_2, recipient_info
 
 __all__ = [
-    "Buffer",
     "CipherName",
     "ContentEncryptor",
     "ContentKey",

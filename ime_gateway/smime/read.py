@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from ime_gateway.base.octets import Buffer
 from ime_gateway.smime.asn1_values import SEQUENCE, read_oid
 from ime_gateway.smime.ber import END, Walker, unreadable
 from ime_gateway.smime.read_enveloped import read_auth_enveloped, read_enveloped
 from ime_gateway.smime.read_signed import read_compressed, read_signed
-from ime_gateway.smime.structures import Buffer, CmsLimits, CmsObject, OtherContent
+from ime_gateway.smime.structures import CmsLimits, CmsObject, OtherContent
 
 __all__ = ["CmsLimits", "read_cms"]
 

@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_private_key
 
 from ime_gateway.base.errors import UnreadableCertificate
+from ime_gateway.base.octets import Buffer
 from ime_gateway.certs import der
+from ime_gateway.certs.capabilities import SMIME_CAPABILITIES
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.fitness import fitness_fault
 from ime_gateway.mail.base64_lines import encode_lines
 from ime_gateway.mail.headers import Field
-from ime_gateway.smime.capabilities import SMIME_CAPABILITIES
 from ime_gateway.smime.signature_algorithms import digest
 from ime_gateway.smime.signed_attributes import (
     CONTENT_TYPE,
@@ -34,7 +35,6 @@ from ime_gateway.smime.signed_attributes import (
     signing_certificate_v2,
     time_value,
 )
-from ime_gateway.smime.structures import Buffer
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 

@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, p
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from ime_gateway.base.errors import UnreadableCertificate
+from ime_gateway.base.octets import Buffer
 from ime_gateway.certs import der
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.signing_fitness import SIGNING_CURVES
 from ime_gateway.smime.signature_report import SignatureFault
-from ime_gateway.smime.structures import AlgorithmIdentifier, Buffer
+from ime_gateway.smime.structures import AlgorithmIdentifier
 
 Family = Literal["rsa", "pss", "dsa", "ecdsa", "ed25519", "ed448"]
 

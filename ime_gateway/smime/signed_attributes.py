@@ -13,8 +13,8 @@ from typing import Final
 
 from ime_gateway.base.errors import UnreadableCertificate
 from ime_gateway.certs import der
+from ime_gateway.certs.capabilities import SMIME_CAPABILITIES
 from ime_gateway.certs.certificate import Certificate, places
-from ime_gateway.smime.capabilities import SMIME_CAPABILITIES
 from ime_gateway.smime.signature_algorithms import DIGESTS, digest
 from ime_gateway.smime.signature_report import SignatureFault
 from ime_gateway.smime.structures import Attribute

@@ -6,7 +6,6 @@ they are in the message, as segments: a 50 MiB mail is never copied only because
 
 from dataclasses import dataclass, field
 
-Buffer = bytes | bytearray | memoryview
 Pieces = tuple[memoryview, ...]
 """Octets in segments, in order, as the sender cut them. The reader never joins them; empty segments are left out."""
 

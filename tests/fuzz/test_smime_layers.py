@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from ime_gateway.base.errors import UnreadableCms, UnreadableMail
 from ime_gateway.certs.bundle import read_bundle
+from ime_gateway.certs.capabilities import own_capabilities, read_capabilities
 from ime_gateway.certs.der import sequence
 from ime_gateway.mail.header_protection import hide_subject, read_protected
 from ime_gateway.mail.message import Message, parse_message
-from ime_gateway.smime.capabilities import own_capabilities, read_capabilities
 from ime_gateway.smime.compressed import CompressionLimits, decompress
 from ime_gateway.smime.entity import cms_object, signed_entity
 from ime_gateway.smime.layers import LayerLimits, Opened, SignedLayer, open_layers

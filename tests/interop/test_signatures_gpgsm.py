@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 
+from ime_gateway.certs.capabilities import own_capabilities
 from ime_gateway.certs.issue import self_signed
-from ime_gateway.smime.capabilities import own_capabilities
 from ime_gateway.smime.contact_blob import contact_blob
 from ime_gateway.smime.read import read_cms
 from ime_gateway.smime.sign import SigningKey, sign_detached, sign_opaque

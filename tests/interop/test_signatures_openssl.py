@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448
 
-from ime_gateway.smime.capabilities import own_capabilities, read_capabilities
+from ime_gateway.certs.capabilities import own_capabilities, read_capabilities
 from ime_gateway.smime.contact_blob import contact_blob
 from ime_gateway.smime.read import read_cms
 from ime_gateway.smime.sign import SigningKey, multipart_signed, sign_detached, sign_opaque

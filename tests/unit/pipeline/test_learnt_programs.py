@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ime_gateway.certs import der
-from ime_gateway.smime.capabilities import own_capabilities
+from ime_gateway.certs.capabilities import own_capabilities
 from tests.core import Core, close, make_core, person, root
 from tests.openssl import decrypt, readers
 from tests.pki import DAY, NOW, Entity, make_user

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ime_gateway.certs import der
-from ime_gateway.smime.capabilities import NOTHING_SAID, own_capabilities, read_capabilities
+from ime_gateway.certs.capabilities import NOTHING_SAID, own_capabilities, read_capabilities
 
 AES_128 = bytes.fromhex("300b0609608648016503040102")
 """RFC 3565 section 4.1."""
