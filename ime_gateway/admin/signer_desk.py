@@ -58,7 +58,8 @@ class SignerDesk:
                 )
             known = _only(found, thumbprint)
             _require_in_time(known.certificate, self._clock.now())
-            return self._set(live, known.certificate, person, note or known.note, actor)
+            said = "" if known.state == "pending" else known.note  # of a pending one it is ours, not an administrator's
+            return self._set(live, known.certificate, person, note or said, actor)
 
     def register(self, data: bytes, address: str, note: str, actor: str) -> tuple[Pin, bool]:
         """Believe the certificate in a file (PEM, DER, PKCS#7) as a signer for a person of a managed domain."""

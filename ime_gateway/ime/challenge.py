@@ -23,7 +23,7 @@ CHALLENGE_HEADER = "X-IMEGW-Challenge"
 CERTIFICATE_HEADER = "X-IMEGW-Challenge-Certificate"
 LASTS_SECONDS = 48 * 3600
 """As long as mail servers commonly retry what was answered with a temporary refusal."""
-ASK_AGAIN_SECONDS = 4 * 3600
+ASK_AGAIN_SECONDS = 12 * 3600
 """After this the next attempt of the mail server asks anew: a mail can get lost or be overlooked."""
 MOST_OPEN = 3
 """Unanswered questions to one person; more would be mail from us that an attacker orders."""

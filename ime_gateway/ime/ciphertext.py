@@ -14,6 +14,12 @@ from dataclasses import dataclass
 from ime_gateway.smime.owned_key import OwnedKey, addressed
 from ime_gateway.smime.structures import Enveloped, KeyTransport
 
+REMEMBERED_SECONDS = 400 * 86_400
+"""How long after its last use a content key stays in the ledger: whoever kept a container may ask about one change of
+it in that time. A row is some 150 bytes."""
+_TAGGED = "0" * 64
+"""Stands for every ciphertext under a tag: no CBC ciphertext has this digest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ciphertext:
@@ -23,6 +29,11 @@ class Ciphertext:
     """Hexadecimal SHA-256 of the encrypted content key."""
     ciphertext_digest: str
     """Hexadecimal SHA-256 of content cipher, initialisation vector and encrypted content."""
+
+
+def tagged_ciphertext(key_digest: str) -> Ciphertext:
+    """What opened under a tag: it needs no ledger itself, but its key must not serve for questions in CBC later."""
+    return Ciphertext(key_digest, _TAGGED)
 
 
 def encrypted_keys(envelope: Enveloped, keys: Sequence[OwnedKey]) -> set[bytes]:

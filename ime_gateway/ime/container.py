@@ -14,7 +14,7 @@ from typing import assert_never
 from ime_gateway.base.errors import UnreadableCms, UnreadableMail
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
-from ime_gateway.ime.ciphertext import Ciphertext, encrypted_keys, name_ciphertext
+from ime_gateway.ime.ciphertext import Ciphertext, encrypted_keys, name_ciphertext, tagged_ciphertext
 from ime_gateway.mail.content_type import content_type_of
 from ime_gateway.mail.message import Message
 from ime_gateway.mail.mime_tree import Part, walk
@@ -89,6 +89,9 @@ class Unlocked:
     sealed: Ciphertext | None
     """Not None: no tag vouches for the ciphertext, opened or not; the ledger must have it as the first under its key
     before anything is told of `found`."""
+    tagged: Ciphertext | None = None
+    """It opened under a tag. The ledger notes it, so that nobody asks about CBC under its key afterwards; what the
+    ledger answers does not matter."""
 
 
 def unlock(
@@ -113,7 +116,9 @@ def unlock(
         sealed = next((name_ciphertext(found, key) for key in addressed_to_us), None)
     opened = decrypt(found, keys, randomness=randomness)
     # `found` ends here: its ciphertext is as large as the content, and nobody needs both
-    return Unlocked(opened if isinstance(opened, Decrypted) else closed(f"{opened.cause}: {opened.evidence}"), sealed)
+    if not isinstance(opened, Decrypted):
+        return Unlocked(closed(f"{opened.cause}: {opened.evidence}"), sealed)
+    return Unlocked(opened, sealed, tagged_ciphertext(opened.encrypted_key_digest) if opened.integrity else None)
 
 
 def open_unlocked(

@@ -15,7 +15,9 @@ from ime_gateway.mail.headers import HeaderBlock
 
 _TYPE = re.compile(r'\s*([^\s/;"=]+)\s*/\s*([^\s;"]+)')
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"((?>[^"\\]+|\\.)*+)"|([^;]*))', re.DOTALL)
-_QUOTED_OR_COMMENT = re.compile(r'"(?>[^"\\]+|\\.)*+"|\((?>[^()\\]+|\\.)*+\)', re.DOTALL)
+_QUOTED_OR_COMMENT = re.compile(r'"(?>[^"\\]+|\\.)*+("|\\?\Z)|\((?>[^()\\]+|\\.)*+(\)|\\?\Z)', re.DOTALL)
+_COMMENT = re.compile(r"\((?>[^()\\]+|\\.)*+(\)|\\?\Z)", re.DOTALL)
+"""What is never closed is taken to the end of the field too, else each of its escapes would be tried as a beginning."""
 _SECTION = re.compile(r"(.+?)\*(?:(\d{1,4})\*?)?")
 MAX_PARAMETERS = 200
 """Parameters in one field, sections of RFC 2231 counted one by one; honest fields have under twenty."""
@@ -66,7 +68,7 @@ def parse_content_type(value: str) -> ContentType:
     """
     _check_length(value)
     if "(" in value:
-        value = _QUOTED_OR_COMMENT.sub(lambda m: m[0] if m[0].startswith('"') else " ", value)
+        value = _QUOTED_OR_COMMENT.sub(_without_comment, value)
     match = _TYPE.match(value)
     media_type = f"{match[1]}/{match[2]}".lower() if match else OPAQUE
     if ";" not in value:
@@ -122,6 +124,13 @@ def file_names(headers: HeaderBlock) -> list[str]:
             if name is not None:
                 names.append(name.strip())
     return names
+
+
+def _without_comment(found: re.Match[str]) -> str:
+    """A quoted string stays, a comment becomes a blank; what is never closed is neither."""
+    if found[2] is not None:
+        return " " if found[2] == ")" else found[0]
+    return found[0] if found[1] == '"' else _COMMENT.sub(lambda m: " " if m[1] == ")" else m[0], found[0])
 
 
 def _check_length(value: str) -> None:

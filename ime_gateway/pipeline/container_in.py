@@ -20,10 +20,10 @@ from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ime.challenge import token_hash, tokens_in
-from ime_gateway.ime.ciphertext import Ciphertext
+from ime_gateway.ime.ciphertext import REMEMBERED_SECONDS, Ciphertext
 from ime_gateway.ime.container import ContainerFault, OpenedContainer, closed, open_unlocked, unlock
 from ime_gateway.ime.inner import InnerMessage, inner_message
-from ime_gateway.ime.replay import KEEP_SECONDS, dated, replay_key, too_early, too_old, written_for
+from ime_gateway.ime.replay import dated, replay_key, too_early, too_old, written_for
 from ime_gateway.ime.restore import ORIGINAL_HEADERS
 from ime_gateway.ime.signers import Allowed, Denied, Unconfirmed, may_sign
 from ime_gateway.mail.address import Address
@@ -101,6 +101,8 @@ class ContainerReader:
         unlocked = await self._heavy(arrived, lambda: unlock(carrier, keys, self.limits, self.randomness))
         if unlocked.sealed is not None and not await self._is_first(unlocked.sealed, arrived):
             return _refused(closed("another ciphertext came before under this encrypted content key"))
+        if unlocked.tagged is not None:
+            await self._is_first(unlocked.tagged, arrived)
         opened = await self._heavy(arrived, lambda: open_unlocked(unlocked, known, self.limits))
         if isinstance(opened, ContainerFault):
             return _refused(opened)
@@ -108,7 +110,7 @@ class ContainerReader:
 
     async def _is_first(self, sealed: Ciphertext, arrived: _Arrived) -> bool:
         """One ciphertext for each content key (`ime/ciphertext`): nobody learns anything about a second one."""
-        keep_until = _moment(arrived) + KEEP_SECONDS
+        keep_until = _moment(arrived) + REMEMBERED_SECONDS
         return await self.ledger.first_ciphertext(sealed.key_digest, sealed.ciphertext_digest, keep_until)
 
     async def _judge(
@@ -198,18 +200,22 @@ class ContainerReader:
         verdict = await self._may_sign(arrived, opened, pins)
         if isinstance(verdict, Denied):
             return Refused(verdict.reason, verdict.detail, address=str(arrived.person))
+        elsewhere = False  # a question to another mailbox, still open
         for token in tokens:
             challenge = await self.containers.open_challenge(token_hash(token), _moment(arrived))
-            if challenge is None or challenge.address != arrived.person.key:
+            if challenge is None:
+                continue
+            if challenge.address != arrived.person.key:
+                elsewhere = True
                 continue
             if challenge.certificate != opened.signature.certificate:
                 detail = "the answer is signed with another certificate than the one that was asked about"
                 return Refused(Reason.IME_SIGNER_MISMATCH, detail, address=str(arrived.person))
             pin = Pin(challenge.address, challenge.certificate, "approved", "confirmed", _moment(arrived))
             return Answer(challenge.token_hash, pin)
-        if isinstance(verdict, Allowed):
+        if isinstance(verdict, Allowed) and not elsewhere:
             return AnsweredBefore()
-        detail = "the question that this mail answers has run out or is not known; send the message again"
+        detail = "the question has run out or a newer one was mailed: answer the newest, or send the message again"
         return Refused(Reason.IME_SIGNER_UNKNOWN, detail, address=str(arrived.person))
 
     async def _may_sign(

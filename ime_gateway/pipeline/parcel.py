@@ -72,7 +72,7 @@ def return_headers(prepared: Prepared) -> bytes:
         return HeaderBlock(field for field in prepared.carrier.fields if field.key in _NEUTRAL).to_bytes()
     outer, _ = split_for_encryption(prepared.message.headers)
     if prepared.hide_subject:
-        outer = hidden_outer(outer, listed_only=prepared.ime == "2.0")
+        outer = hidden_outer(outer)
     return outer.without({"bcc"}).to_bytes()
 
 

@@ -46,6 +46,13 @@ _LEARN = (
 _FORGET_SEEN = "DELETE FROM containers_seen WHERE keep_until <= ?"
 _FORGET_CIPHERTEXTS = "DELETE FROM first_ciphertexts WHERE keep_until <= ?"
 _FORGET_CHALLENGES = "DELETE FROM challenges WHERE expires_at <= ?"
+_FORGET_WAITING = (
+    "DELETE FROM signer_pins WHERE state = 'pending' AND origin = 'challenged' AND at <= ?"
+    " AND NOT EXISTS (SELECT 1 FROM challenges WHERE challenges.address = signer_pins.address"
+    " AND challenges.thumbprint = signer_pins.thumbprint)"
+)
+_WAITING_SECONDS = 14 * 86_400
+"""A signer that nobody answered or decided about: its place is wanted by others (`MOST_PENDING`)."""
 _ERASE_KEYS = (
     "UPDATE ime_keys SET sealed_private_key = NULL"
     " WHERE opens_until <= ? AND sealed_private_key IS NOT NULL RETURNING domain"
@@ -176,5 +183,6 @@ def forget_old(transaction: Transaction, moments: list[float]) -> list[list[str]
         transaction.run(_FORGET_SEEN, (moment,))
         transaction.run(_FORGET_CIPHERTEXTS, (moment,))
         transaction.run(_FORGET_CHALLENGES, (moment,))
+        transaction.run(_FORGET_WAITING, (moment - _WAITING_SECONDS,))
         erased.append([row[0] for row in transaction.run(_ERASE_KEYS, (moment,))])
     return erased

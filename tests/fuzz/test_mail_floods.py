@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.mail.address import flatten, parse_address_list, parse_path
 from ime_gateway.mail.author import read_author
-from ime_gateway.mail.content_type import parse_content_type
+from ime_gateway.mail.content_type import MAX_VALUE_BYTES, parse_content_type
 from ime_gateway.mail.encoded_words import decode_words, encode_words
 from ime_gateway.mail.headers import make_field, parse_fields
 from ime_gateway.mail.markers import strip_markers
@@ -128,12 +128,20 @@ def test_encoded_words(text: str) -> None:
         "a/b" + ";x*" * MANY,
         "/" * MANY,
         "*" * MANY + "/",
+        "a/b (" + '"\\' * MANY,
+        "a/b " + "(\\" * MANY,
+        'a/b "' + "(\\" * MANY,
+        'a/b "' + '("\\' * MANY,
     ],
     ids=lambda value: value[:8],
 )
 def test_content_types(value: str) -> None:
+    """Beyond the limit of one field, and as long as it allows, in many parts."""
     with suppress(UnreadableMail):
         parse_content_type(value)
+    for _ in range(20):
+        with suppress(UnreadableMail):
+            parse_content_type(value[:MAX_VALUE_BYTES])
 
 
 @pytest.mark.parametrize(

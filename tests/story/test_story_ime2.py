@@ -157,7 +157,9 @@ def test_from_outlook_to_everybody_and_nothing_readable_in_between(fresh_world: 
     (filed,) = world.dovecot.mails("anna@acme.example", "Sent Items")
     check_copy(world, "anna", filed)
     assert b"sentcopy" not in filed.lower()
-    assert world.dovecot.mails("anna@acme.example") == []
+    # The kill may have come between delivery and settling of the question: then it was delivered twice (RFC 5321 6.1).
+    left = world.dovecot.mails("anna@acme.example")
+    assert all(b"X-IMEGW-Challenge: " in mail for mail in left) and len(left) <= 1
     world.gateway.wait_until_empty()
     world.postfix.wait_until_empty()
     assert_unreadable(world, TEXT, SUBJECT)

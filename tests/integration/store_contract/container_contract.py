@@ -156,6 +156,17 @@ class ContainerContract:
 
         asyncio.run(walk())
 
+    def test_only_who_waits_counts_among_those_who_wait(self, world: ContainerWorld) -> None:
+        async def walk() -> None:
+            states: tuple[PinState, ...] = ("approved", "revoked")
+            for number in range(MOST_PENDING):
+                world.put_pin(Pin(ANNA, certificate(), states[number % 2], "registered", 1.0))
+            asking = await world.containers.challenge(ask(world, "t1", certificate()), world.parcel(ANNA), (), 0)
+            assert asking == Asking("full", unanswered=0, pinned=True)
+            assert len(await world.containers.pins(ANNA)) == MOST_PENDING + 1
+
+        asyncio.run(walk())
+
     def test_a_container_brings_pins_but_overrules_nobody(self, world: ContainerWorld) -> None:
         async def walk() -> None:
             endorser, fresh, waiting, refused = (certificate() for _ in range(4))
@@ -362,10 +373,27 @@ class ContainerContract:
             await world.containers.challenge(ask(world, "t1", signer), world.parcel(ANNA), (), 1)
             (leased,) = await world.queue.lease("w1", 9)
             late = world.now() + 9
-            assert (await world.containers.challenge(ask(world, "t2", signer), world.parcel(ANNA), (), 1, late)).why
+            again = await world.containers.challenge(ask(world, "t2", signer), world.parcel(ANNA), (), 1, late)
+            assert again.why == "asked"
             await world.queue.settle([settlement(leased, "failed")])
             assert await world.containers.open_challenge("t2", world.now()) is not None
             assert [pin.note for pin in await world.containers.pins(ANNA)] == [""]
+
+        asyncio.run(walk())
+
+    def test_a_lost_question_says_nothing_about_a_signer_who_is_approved(self, world: ContainerWorld) -> None:
+        """An approved machine of the person named it meanwhile; its mail bounces later."""
+
+        async def walk() -> None:
+            endorser, signer = certificate(), certificate()
+            world.put_pin(Pin(ANNA, endorser, "approved", "registered", 1.0))
+            await world.containers.challenge(ask(world, "t1", signer), world.parcel(ANNA), (), 1)
+            (leased,) = await world.queue.lease("w1", 9)
+            named = Pin(ANNA, signer, "approved", "endorsed", 3.0)
+            await take(world, record(world, pins=[named], signer=endorser.thumbprint))
+            await world.queue.settle([settlement(leased, "failed", last_reply="550 no")])
+            assert named in await world.containers.pins(ANNA)
+            assert await world.containers.open_challenge("t1", world.now()) is None
 
         asyncio.run(walk())
 

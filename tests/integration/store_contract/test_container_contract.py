@@ -15,7 +15,7 @@ from ime_gateway.settings.site import ManagedDomain
 from ime_gateway.store.database import Store
 from tests.integration.store_contract.container_contract import ANNA, DAY, ContainerContract, certificate, record, take
 from tests.integration.store_contract.databases import TestDatabase
-from tests.integration.store_contract.parcels import make_parcel, read_all
+from tests.integration.store_contract.parcels import make_parcel, read_all, settlement
 from tests.pki import make_user
 
 
@@ -198,6 +198,35 @@ def test_housekeeping_forgets_and_erases(database: TestDatabase, world: StoreWor
             assert live.ime_private_key("acme.example", keys[1].certificate.thumbprint) == keys[1].key_der
             assert live.container_counts("acme.example") == ContainerCounts(pending=2, open_challenges=1)
             assert live.container_counts("cme.example") == ContainerCounts()
+
+    asyncio.run(walk())
+
+
+def test_a_ciphertext_that_comes_again_keeps_its_place_for_longer(world: StoreWorld) -> None:
+    async def walk() -> None:
+        containers, now = world.containers, world.now()
+        for end in (now + 10, now + 1000):
+            assert await containers.first_ciphertext("k1", "c1", end)
+        assert not await containers.first_ciphertext("k1", "c2", now + 9999)
+        world.store.tidy(now + 100)
+        assert await containers.ciphertext_under("k1") == "c1"
+        world.store.tidy(now + 1000)
+        assert await containers.ciphertext_under("k1") is None
+
+    asyncio.run(walk())
+
+
+def test_whatever_a_peer_says_of_a_question_can_be_noted(world: StoreWorld) -> None:
+    """A reply that a column does not take would keep the queue from settling, again and again."""
+
+    async def walk() -> None:
+        question = Challenge("t1", ANNA, certificate(), world.now(), world.now() + DAY)
+        await world.containers.challenge(question, world.parcel(ANNA), (), 1)
+        (leased,) = await world.queue.lease("w1", 9)
+        said = settlement(leased, "failed", last_reply="550 \0\udcff" + "x" * 9999)
+        assert await world.queue.settle([said]) == [leased.row.id]
+        (pin,) = await world.containers.pins(ANNA)
+        assert "550 \\0\\udcff" in pin.note and len(pin.note) == 300
 
     asyncio.run(walk())
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from addin_sim.ime2 import Carrier
-from addin_sim.mailbox.interface import Folder
+from addin_sim.mailbox.interface import Folder, Item, MailboxError
 from addin_sim.message_ids import is_used, with_free_message_id
 from addin_sim.outbox import Outbox, State
 from addin_sim.outlook_settings import Account, OutlookSettings, Submission, WorldMailbox
@@ -59,6 +59,25 @@ def test_a_mailbox_is_opened_and_searched(tmp_path: Path) -> None:
     assert with_free_message_id(MAIL, outlook(mailboxes), outbox, "new") == MAIL
     (mailboxes / ALICE / "sent" / "0001.eml").write_bytes(original())
     assert with_free_message_id(MAIL, outlook(mailboxes), outbox, "new").value("Message-ID") == RENAMED
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_mailbox_is_closed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bool) -> None:
+    """An IMAP server allows a user only so many connections."""
+    closed: list[bool] = []
+
+    class Mailbox(MemoryMailbox):
+        def close(self) -> None:
+            closed.append(True)
+
+        def with_header(self, folder: Folder, name: str, value: str) -> list[Item]:
+            if broken:
+                raise MailboxError("gone")
+            return super().with_header(folder, name, value)
+
+    monkeypatch.setattr("addin_sim.message_ids.open_mailbox", lambda _: Mailbox())
+    kept = with_free_message_id(MAIL, outlook(), Outbox(tmp_path), "new") == MAIL
+    assert (kept, closed) == (not broken, [True])
 
 
 def test_what_cannot_be_searched_is_taken_for_used(tmp_path: Path) -> None:

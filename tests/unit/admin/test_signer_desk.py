@@ -175,6 +175,13 @@ def test_an_expired_signer_is_not_approved(desk: SignerDesk, waiting: Pin, clock
         desk.approve(waiting.certificate.thumbprint, ANNA, "", "test")
 
 
+def test_an_approval_without_words_keeps_the_note(desk: SignerDesk, waiting: Pin) -> None:
+    thumbprint = waiting.certificate.thumbprint
+    desk.approve(thumbprint, ANNA, "by phone", "test")
+    desk.revoke(thumbprint, ANNA, "test")
+    assert desk.approve(thumbprint, ANNA, "", "test")[0].note == "by phone"
+
+
 def test_json(desk: SignerDesk, waiting: Pin) -> None:
     answer = signer_json(waiting)
     assert answer["address"] == ANNA and answer["state"] == "pending" and answer["self_signed"] is True

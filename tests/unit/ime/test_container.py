@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ime_gateway.ime.ciphertext import Ciphertext
 from ime_gateway.ime.container import ContainerFault, OpenedContainer, Unlocked, open_unlocked, unlock
 from ime_gateway.mail.message import parse_message
 from ime_gateway.smime.owned_key import OwnedKey
@@ -106,6 +107,7 @@ def test_what_the_ledger_is_asked_about() -> None:
         envelope.rebuilt(ciphertext=flipped(envelope.ciphertext, end)),
         envelope.rebuilt(ciphertext=envelope.ciphertext[:-16]),
         envelope.rebuilt(ciphertext=b""),
+        envelope.rebuilt().replace(bytes.fromhex("60864801650304012a"), bytes.fromhex("608648016503040116")),  # AES-192
     )
     names = [unlocked(carrier(der)).sealed for der in (envelope.rebuilt(), *changed)]
     assert len({name.ciphertext_digest for name in names if name}) == len(names)
@@ -119,6 +121,26 @@ def test_what_the_ledger_is_asked_about() -> None:
         original(),
     ):
         assert unlocked(mail).sealed is None
+
+
+def test_the_ledger_is_asked_for_keys_on_curves_too() -> None:
+    """Key agreement (RFC 5753): the wrapped content key names it as an encrypted one does."""
+    reader = make_user("dca@ime.acme.example", kind="ec")
+    key = OwnedKey.from_pkcs8(reader.certificate, reader.key_der)
+
+    def tried(der: bytes) -> Unlocked:
+        message = parse_message(carrier(der).replace(b"\n", b"\r\n"))
+        return unlock(message, [key], CmsLimits(), os.urandom)
+
+    def sealed(der: bytes) -> Ciphertext | None:
+        return tried(der).sealed
+
+    first, second = (CbcEnvelope(make.encrypt(make.wrap(original()), reader, form="DER")) for _ in range(2))
+    name, changed = sealed(first.rebuilt()), sealed(first.rebuilt(iv=flipped(first.iv, 0)))
+    assert name is not None and changed is not None and sealed(second.rebuilt()) is not None
+    assert name.key_digest == changed.key_digest and name.ciphertext_digest != changed.ciphertext_digest
+    both = tried(first.rebuilt(recipients=(first.recipient, second.recipient)))
+    assert both.sealed is None and isinstance(both.found, ContainerFault)
 
 
 def test_noise_sounds_like_what_does_not_open() -> None:

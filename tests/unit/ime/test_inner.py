@@ -87,3 +87,11 @@ def test_faults_quote_nothing() -> None:
         fault = found(wrap(original(sender=sender)))
         assert isinstance(fault, ContainerFault) and fault.reason.value == "from-ambiguous"
         assert "Nightjar" not in fault.detail and fault.evidence == ""
+
+
+def test_a_signed_message_whose_octets_suffered_goes_on() -> None:
+    """It is known as signed, so nothing in it is hidden from us; whoever reads it sees that it is damaged."""
+    for kind, fits in (("signed-data", True), ("enveloped-data", False)):
+        head = f"From: {ANNA}\r\nTo: bob@acme.example\r\nContent-Type: application/pkcs7-mime; smime-type={kind}\r\n"
+        read = inner_message(parse_message(f"{head}Content-Transfer-Encoding: base64\r\n\r\nMIIB\r\n".encode()))
+        assert isinstance(read, InnerMessage if fits else ContainerFault), read

@@ -235,7 +235,8 @@ def test_only_listed_fields_in_their_own_form_stay_outside() -> None:
         b"Date: Sun, 22 Nov 2026 10:00:00 +0100 (CET)\r\nSubject: Merger with Orchid\r\n"
         b"Message-ID: <1@acme.example>\r\nIn-Reply-To: <0@acme.example>\r\n"
         b"References: <a@x.example>\r\n <0@acme.example>\r\n"
-        b"Sensitivity: Company-Confidential\r\nImportance: high\r\nX-Priority: 1 (Highest)\r\nAuto-Submitted: no\r\n"
+        b"Sensitivity: Company-Confidential\r\nImportance: High\r\nPriority: Urgent\r\n"
+        b"X-Priority: 1 (Highest)\r\nAuto-Submitted: Auto-Generated\r\n"
         b"Disposition-Notification-To: anna@acme.example\r\n"
     )
     outer = hide_subject(message(head=head), listed_only=True).outer

@@ -65,8 +65,8 @@ def test_a_ledger_that_fails(core: Core, monkeypatch: pytest.MonkeyPatch) -> Non
         assert copies == [] and core.store.registry.queue_lines() == []
 
 
-def test_only_what_no_tag_protects_is_written_down(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The digests of key and ciphertext, for 14 days after it came."""
+def test_every_content_key_is_written_down(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digests of key and ciphertext, for 400 days after it came; under a tag only the key says something."""
     asked: list[tuple[str, str, float]] = []
 
     class Ledger:
@@ -80,6 +80,6 @@ def test_only_what_no_tag_protects_is_written_down(core: Core, monkeypatch: pyte
         sealed = container(original(), signer=signer_of(ANNA), cipher=cipher).mail
         submission = core.submission(sealed, ANNA, [IME])
         assert isinstance(core.run(core.receiver.receive(submission)), Accepted)
-    assert len({one[0] for one in asked}) == len({one[1] for one in asked}) == len(asked) == 2
+    assert len({one[0] for one in asked}) == len({one[1] for one in asked}) == len(asked) == 3
     assert all(len(key) == len(ciphertext) == 64 for key, ciphertext, _ in asked)
-    assert asked[-1][2] == submission.received_at + 14 * 86_400
+    assert asked[-1][2] == submission.received_at + 400 * 86_400

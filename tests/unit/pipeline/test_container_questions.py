@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
+from ime_gateway.base.errors import StoreUnavailable
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.ime.challenge import ASK_AGAIN_SECONDS, CHALLENGE_HEADER, MOST_OPEN, token_hash
@@ -118,6 +119,43 @@ def test_what_else_may_come_of_it(core: Core, asking: Asking, begins: str, says:
     assert reply.startswith(begins) and says in reply and "approve" not in reply
     assert told(core, outcome).detail.startswith(f"{asking.why}: ")
     assert leased(core) == []
+
+
+def test_a_question_is_tracked_as_mail_of_its_own(core: Core) -> None:
+    outcome, _ = send(core, mail())
+    (row,) = leased(core)
+    assert row.message != outcome.message_id
+    (event,) = core.store.registry.events(id=row.message)
+    assert event.event == "accepted"
+
+
+def test_a_question_that_is_not_asked_leaves_no_body(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk that is short, each attempt of a mail server would leave one more."""
+    spool, real = type(core.store.spool), core.store.containers
+    written: list[str] = []
+    discarded: list[str] = []
+    write, discard = spool.write, spool.discard
+
+    def note_written(self: Any, *asked: Any) -> Any:
+        body = write(self, *asked)
+        written.append(body.id)
+        return body
+
+    def note_discarded(self: Any, body: Any) -> None:
+        discarded.append(body.id)
+        discard(self, body)
+
+    class Down(_Answers):
+        async def challenge(self, *_: Any) -> Asking:
+            raise StoreUnavailable("down")
+
+    monkeypatch.setattr(spool, "write", note_written)
+    monkeypatch.setattr(spool, "discard", note_discarded)
+    doubles: list[Any] = [_Answers(real, Asking("open")), Down(real, Asking("open"))]
+    for number, double in enumerate(doubles, 1):
+        core.receiver = replace(core.receiver, containers=replace(core.receiver.containers, containers=double))
+        assert send(core, mail())[0].temporary
+        assert len(written) == number and discarded == written
 
 
 def test_asked_anew_after_four_hours(core: Core) -> None:

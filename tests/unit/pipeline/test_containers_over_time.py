@@ -67,6 +67,14 @@ def test_an_answer_goes_to_nobody_else(core: Core) -> None:
     assert make.pins(core)[0][1] == "pending"
 
 
+def test_an_answer_of_long_ago_is_too_old_even_from_who_is_known(core: Core) -> None:
+    old = answer(asked(core))
+    make.pin(core, ANNA)
+    late = replace(core.submission(old, ANNA, [IME]), received_at=time.time() + 8 * 86_400)
+    outcome = core.run(core.receiver.receive(late))
+    assert isinstance(outcome, Refused) and (outcome.reason.value, outcome.temporary) == ("ime-too-old", False)
+
+
 def test_at_most_so_many_signers_bring_each_other(core: Core) -> None:
     make.pin(core, ANNA)
     for _ in range(MOST_PINS - 1):
