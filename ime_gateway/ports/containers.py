@@ -135,7 +135,7 @@ class Containers(Protocol):
 
     async def first_ciphertext(self, key_digest: str, ciphertext_digest: str, keep_until: float) -> bool:
         """Whether this is the first ciphertext under its encrypted content key, or that one again; it takes the place
-        when that is free, durably before the answer. `keep_until`: seconds since 1970 UTC, 14 days after it came."""
+        when that is free, durably before the answer. `keep_until`: seconds since 1970 UTC, 400 days after it came."""
         ...
 
     async def ciphertext_under(self, key_digest: str) -> str | None:
