@@ -1,7 +1,7 @@
 """A public key infrastructure in the process: CAs and people with any virtue or fault a test needs.
 
 RSA keys are the only slow part, so they are drawn from a small stock that is kept between runs
-(`.pytest_cache`, never in the repository) and used in turn: the last 64 entities never share one.
+(`.pytest_cache`, never in the repository) and used in turn: no two entities that live at one time share one.
 
     ca = make_ca("Acme Root")
     alice = make_user("alice@acme.example", ca)
@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -38,6 +39,7 @@ DAY = timedelta(days=1)
 EMAIL_PROTECTION = ExtendedKeyUsageOID.EMAIL_PROTECTION
 _STOCK = Path(__file__).resolve().parent.parent / ".pytest_cache" / "pki-keys"
 _numbers = itertools.count()
+_owners: "WeakValueDictionary[int, Entity]" = WeakValueDictionary()  # by the identity of their key
 
 
 @cache
@@ -62,14 +64,16 @@ def rsa_key(number: int, bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 def new_key(kind: str = "rsa", bits: int = 2048) -> PrivateKey:
-    """A key that none of the last 64 entities has. kind: rsa, ec (or p256), p384, p521, ed25519, x25519."""
+    """A key that no living entity has. kind: rsa, ec (or p256), p384, p521, ed25519, x25519."""
     if kind in CURVES:
         return ec.generate_private_key(CURVES[kind])
     if kind == "x25519":
         return x25519.X25519PrivateKey.generate()
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
-    return rsa_key(next(_numbers) % 64, bits)
+    turn = next(_numbers) % 64
+    stock = (rsa_key(number, bits) for number in itertools.chain(range(turn, 64), range(turn), itertools.count(64)))
+    return next(key for key in stock if id(key) not in _owners)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,9 @@ class Entity:
     key: PrivateKey
     x509: x509.Certificate
     issuer: "Entity | None" = None
+
+    def __post_init__(self) -> None:
+        _owners[id(self.key)] = self
 
     @property
     def der(self) -> bytes:
