@@ -171,7 +171,12 @@ def person(address: str, fault: str = "") -> Entity:
 GOOD = ("anna", "bob", "carol", "dora", "emil")
 
 
-def make_core(folder: Path, listeners: Sequence[dict[str, Any]] | None = None, **smtp: Any) -> Core:
+def make_core(
+    folder: Path,
+    listeners: Sequence[dict[str, Any]] | None = None,
+    lookup: dict[str, Any] | None = None,
+    **smtp: Any,
+) -> Core:
     """A fresh installation: acme.example is ours, partner.example mandatory, friend.example opportunistic.
 
     anna, bob, carol, dora and emil have good certificates, frank an expired, greta a self-signed
@@ -181,6 +186,7 @@ def make_core(folder: Path, listeners: Sequence[dict[str, Any]] | None = None, *
         {
             "store": {"url": f"sqlite:///{folder}/gateway-{next(_numbers)}.db"},
             "smtp": {"hostname": "gw.acme.example", **smtp},
+            "lookup": lookup or {},
             "listener": listeners
             or [
                 {"name": "internal", "role": "internal", "port": 0, "allow": ["127.0.0.0/8"]},

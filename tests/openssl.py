@@ -20,6 +20,16 @@ def decrypt(wire: bytes, reader: Entity) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
+def verify(signed: bytes, signer: Entity) -> bytes | None:
+    """The content that `signer` alone signed, as openssl takes it out of multipart/signed or opaque signed-data; None
+    when the signature is broken or another one's."""
+    with tempfile.TemporaryDirectory() as name:
+        certificate, _ = signer.write(Path(name), "signer")
+        command = ["openssl", "cms", "-verify", "-nointern", "-noverify", "-certfile", str(certificate)]
+        done = subprocess.run([*command, "-inform", "SMIME"], input=signed, capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
 def readers(wire: bytes) -> str:
     """The printed CMS structure, to look for names and key identifiers in it."""
     command = ["openssl", "cms", "-cmsout", "-print", "-inform", "SMIME"]

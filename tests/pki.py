@@ -71,8 +71,9 @@ def new_key(kind: str = "rsa", bits: int = 2048) -> PrivateKey:
         return x25519.X25519PrivateKey.generate()
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
-    turn = next(_numbers) % 64
-    stock = (rsa_key(number, bits) for number in itertools.chain(range(turn, 64), range(turn), itertools.count(64)))
+    # In turn, so that whoever keeps no more than a file of an entity does not meet its key again soon either.
+    turns = itertools.chain((next(_numbers) % 64 for _ in range(64)), itertools.count(64))
+    stock = (rsa_key(turn, bits) for turn in turns)
     return next(key for key in stock if id(key) not in _owners)
 
 

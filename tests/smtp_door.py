@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -38,6 +38,8 @@ class RecordingReception:
     submissions: list[Submission] = field(default_factory=list)
     mail_answer: Refused | None = None
     mail_error: Exception | None = None
+    unknown: Callable[[Address], Awaitable[Refused | None]] | None = None
+    """What RCPT asks about recipients that may be written to."""
     mails: int = 0
     """How often MAIL has asked."""
     turned: list[tuple[Address | None, Address | None, Refused]] = field(default_factory=list)
@@ -55,7 +57,9 @@ class RecordingReception:
         if self.mail_error is not None:
             raise self.mail_error
         managed = {"acme.example"}
-        facts = RelayFacts(lambda domain: domain in managed, frozenset({"ime@imepseudodomain.local"}))
+        facts = RelayFacts(
+            lambda domain: domain in managed, frozenset({"ime@imepseudodomain.local"}), unknown=self.unknown
+        )
         return self.mail_answer or facts
 
     async def turned_away(

@@ -119,7 +119,7 @@ class Accounts:
         return _account(changed)
 
     def _put_one_time(self, key: str, action: str) -> str:
-        password = _one_time_password(self._randomness)
+        password = one_time_password(self._randomness)
         self._put(AdminAccount(key, self._hash(password), must_change=True), actor="command-line", action=action)
         return password
 
@@ -168,7 +168,7 @@ def _prepared(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-def _one_time_password(randomness: Randomness) -> str:
+def one_time_password(randomness: Randomness) -> str:
     """100 bits, in groups that can be typed from paper."""
     digits = [_ONE_TIME_ALPHABET[byte & 31] for byte in randomness(_ONE_TIME_GROUPS * _ONE_TIME_GROUP_LENGTH)]
     starts = range(0, len(digits), _ONE_TIME_GROUP_LENGTH)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ime_gateway.admin.ime_notes import key_notes, signer_notes
 from ime_gateway.admin.intake import address_key
-from ime_gateway.admin.judging import anchors_of
+from ime_gateway.admin.judging import anchors_in
 from ime_gateway.admin.site_apply import all_certificates
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
@@ -112,23 +112,28 @@ class DoctorDesk:
 
     def examine(self, people: Iterable[str] = ()) -> Diagnosis:
         """Look at everything; `people` are address keys beyond those known from mail and certificates."""
+        seen = [*people, *self._seen()]
         with self._registry.transaction(write=False) as live:
             view = live.view()
             entries = list(all_certificates(live))
             keys = {name: live.ime_keys(name) for name in view.managed}
             pending = {name: live.container_counts(name).pending for name in view.managed}
-        by_address: dict[str, list[CertificateEntry]] = {}
-        for entry in entries:
-            for address in entry.addresses:
-                by_address.setdefault(address, []).append(entry)
-        known = {key for key in (*people, *by_address, *self._seen()) if _domain(key) in view.managed}
-        anchors, now = anchors_of(view), self._clock.now()
-        checks = (_unreachable(key, by_address.get(key, []), view, anchors, now) for key in sorted(known))
+            by_address: dict[str, list[CertificateEntry]] = {}
+            for entry in entries:
+                for address in entry.addresses:
+                    by_address.setdefault(address, []).append(entry)
+            known = {key for key in (*seen, *by_address) if _domain(key) in view.managed}
+            # While the transaction is open: verdicts look up what is known about revocations.
+            anchors, now = anchors_in(live, view, mail_will_ask=True), self._clock.now()
+            checks = (_unreachable(key, by_address.get(key, []), view, anchors, now) for key in sorted(known))
+            unreachable = tuple(found for found in checks if found is not None)
+            expiring = tuple(_expiring(entries, view, anchors, now))
+            unusable = tuple(_unusable(view, anchors, now))
         return Diagnosis(
             people=len(known),
-            unreachable=tuple(found for found in checks if found is not None),
-            expiring=tuple(_expiring(entries, view, anchors, now)),
-            domain_certificates=tuple(_unusable(view, anchors, now)),
+            unreachable=unreachable,
+            expiring=expiring,
+            domain_certificates=unusable,
             silent_hops=tuple(self._silent(view)),
             ime=tuple(
                 ImeNote(name, note)

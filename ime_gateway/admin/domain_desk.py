@@ -1,28 +1,47 @@
-"""Managed and partner domains as administrators see them; SITE.toml is the main way to change them."""
+"""Managed and partner domains as administrators see them: every value that is in force, and where it comes from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
-from ime_gateway.admin.judging import anchors_of, certificate_json, verdict_json
+from ime_gateway.admin.domain_keys import domain_key_notes
+from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.intake import address_key
+from ime_gateway.admin.judging import anchors_in, certificate_json, verdict_json
+from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate
-from ime_gateway.keys.usable import Verdict, judge
+from ime_gateway.keys.usable import Anchors, Verdict, judge
 from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.directory import SiteView
-from ime_gateway.ports.registry import Registry
-from ime_gateway.settings.site import FILE_KEYS, ManagedDomain, PartnerDomain, domain_name
+from ime_gateway.ports.domain_keys import DomainKeyEntry
+from ime_gateway.ports.registry import Registry, RegistryTransaction
+from ime_gateway.ports.thumbprint_checks import ThumbprintCheck
+from ime_gateway.settings.inheritance import Setting, recipient_settings, sender_settings
+from ime_gateway.settings.site import AddressSettings, ManagedDomain, PartnerDomain, domain_name
+
+_OF_ADDRESSES = ("selection", "use")
+"""Settings that only single addresses have."""
 
 
 @dataclass(frozen=True, slots=True)
 class DomainRow:
-    """One domain with its certificates and their verdicts."""
+    """One domain, `*.x` or address, what holds for it, and its certificates with their verdicts."""
 
-    domain: ManagedDomain | PartnerDomain
-    certificates: tuple[tuple[Certificate, Verdict], ...]
-
-    @property
-    def kind(self) -> str:
-        """`managed` or `partner`."""
-        return "managed" if isinstance(self.domain, ManagedDomain) else "partner"
+    name: str
+    kind: Literal["managed", "partner", "address", "other"]
+    """`address`: it has settings of its own; `other`: neither ours nor a partner's."""
+    domain: ManagedDomain | PartnerDomain | AddressSettings | None
+    """Its own table; None: it has none and inherits everything."""
+    settings: Mapping[str, Setting[Any]]
+    """Every value in force by its key."""
+    certificates: tuple[tuple[Certificate, Verdict], ...] = ()
+    checks: tuple[ThumbprintCheck, ...] = ()
+    """Who compared the thumbprints of these certificates, newest first."""
+    keys: tuple[DomainKeyEntry, ...] = ()
+    """Of a managed domain: the current one first."""
+    notes: tuple[str, ...] = ()
+    """What should be done, one sentence each."""
 
 
 class DomainDesk:
@@ -33,40 +52,139 @@ class DomainDesk:
         self._clock = clock
 
     def rows(self) -> list[DomainRow]:
-        """Managed domains, then partners, by name."""
+        """Managed domains, then partners, then single addresses, by name."""
         with self._registry.transaction(write=False) as live:
             view = live.view()
-        domains: list[ManagedDomain | PartnerDomain] = [view.managed[name] for name in sorted(view.managed)]
-        domains += [view.partners[name] for name in sorted(view.partners)]
-        return [_row(domain, view, self._clock.now()) for domain in domains]
+            anchors = anchors_in(live, view)
+            names = [*sorted(view.managed), *sorted(view.partners)]
+            rows = [self._row(live, view, anchors, name) for name in names]
+            return rows + [_address_row(view, address) for address in sorted(view.addresses)]
 
     def row(self, name: str) -> DomainRow:
-        """One domain; raises UserError when it is not known."""
-        try:
-            wanted = domain_name(name)
-        except ValueError as error:
-            raise UserError(str(error)) from None
-        for row in self.rows():
-            if row.domain.name == wanted:
-                return row
-        raise UserError(f"domain {name} is neither managed nor a partner; see domain list")
+        """One domain, pattern or address; raises UserError for a domain that nothing is said about."""
+        with self._registry.transaction(write=False) as live:
+            view = live.view()
+            if "@" in name:
+                return _address_row(view, address_key(name))
+            wanted = _domain(name)
+            row = self._row(live, view, anchors_in(live, view), wanted)
+        if row.kind == "other":
+            raise UserError(f"domain {name} is neither managed nor a partner; see domain list")
+        return row
 
-    def remove(self, name: str, actor: str) -> None:
-        """Remove a domain with its certificates; raises UserError when it is not known."""
-        wanted = self.row(name).domain.name
+    def remove(self, name: str, actor: str, *, with_keys: bool = False) -> None:
+        """Remove a domain with its certificates, or the settings of an address. Raises UserError when it is not known,
+        or when it has domain keys and not `with_keys`: mail to them could never be opened again."""
+        row = self.row(name)
+        if row.domain is None:
+            raise UserError(f"{row.name} has no settings of its own; see domain show {row.name}")
+        if row.keys and not with_keys:
+            raise UserError(
+                f"{row.name} has domain keys; without them mail that partners encrypt to it opens no more. Export them"
+                f" (ime-gateway domain key export {row.name}) or give --with-keys"
+            )
         with self._registry.transaction(write=True) as live:
-            live.delete_domain(wanted)
-            live.audit(actor, "domain-remove", wanted)
+            if row.kind == "address":
+                live.delete_address(row.name)
+            else:
+                live.delete_domain(row.name)
+            live.audit(actor, "domain-remove", row.name)
+
+    def _row(self, live: RegistryTransaction, view: SiteView, anchors: Anchors, name: str) -> DomainRow:
+        stored = view.domain_certificates.get(name, ())
+        now = self._clock.now()
+        certificates = tuple((one, judge(one, anchors, now, "domain")) for one in stored)
+        checks = tuple(check for one in stored for check in live.checks.list(one.thumbprint))
+        managed = view.managed.get(name)
+        if managed is not None:
+            keys = tuple(live.domain_keys.list(name))
+            notes = tuple(domain_key_notes(name, keys, view.policy.overlap_days, now))
+            settings = _of_managed(view, managed)
+            return DomainRow(name, "managed", managed, settings, certificates, checks, keys, notes)
+        found = recipient_settings(view.policy, view.partners, view.addresses, name)
+        kind: Literal["partner", "other"] = "partner" if found.partner else "other"
+        settings = {key: setting for key, setting in _settings(found).items() if key not in _OF_ADDRESSES}
+        return DomainRow(name, kind, view.partners.get(name), settings, certificates, checks)
 
 
 def domain_json(row: DomainRow) -> dict[str, object]:
-    """One row of `domain list --json`."""
-    settings = row.domain.model_dump(mode="json", exclude={*FILE_KEYS, "smime_certificates"})
-    certificates = [certificate_json(one) | verdict_json(verdict) for one, verdict in row.certificates]
-    return {"kind": row.kind} | settings | {"certificates": certificates}
+    """One row of `domain list --json` and `domain show --json`: the values in force, and beside them their origins."""
+    name = "address" if "@" in row.name else "name"
+    return (
+        {"kind": row.kind, name: row.name}
+        | {key: _plain(setting.value) for key, setting in row.settings.items()}
+        | {
+            "origins": {key: setting.origin for key, setting in row.settings.items()},
+            "certificates": [
+                certificate_json(one)
+                | verdict_json(verdict)
+                | {"checks": [check_json(check) for check in row.checks if check.thumbprint == one.thumbprint]}
+                for one, verdict in row.certificates
+            ],
+            "keys": [domain_key_json(key) for key in row.keys],
+            "notes": list(row.notes),
+        }
+    )
 
 
-def _row(domain: ManagedDomain | PartnerDomain, view: SiteView, moment: float) -> DomainRow:
-    anchors = anchors_of(view)
-    stored = view.domain_certificates.get(domain.name, ())
-    return DomainRow(domain, tuple((one, judge(one, anchors, moment, "domain")) for one in stored))
+def check_json(check: ThumbprintCheck) -> dict[str, object]:
+    """A comparison of a thumbprint with its owner."""
+    return {
+        "at": rfc3339(check.at),
+        "by": check.actor,
+        "with": check.person,
+        "how": check.method,
+        "note": check.note,
+    }
+
+
+def domain_key_json(key: DomainKeyEntry) -> dict[str, object]:
+    """A key pair of a managed domain."""
+    return certificate_json(key.certificate) | {
+        "thumbprint_groups": groups(key.certificate.thumbprint),
+        "addresses": sorted(key.certificate.addresses),
+        "state": key.state,
+        "since": rfc3339(key.since),
+        "announced_at": None if key.announced_at is None else rfc3339(key.announced_at),
+        "made_at": rfc3339(key.made_at),
+    }
+
+
+def _address_row(view: SiteView, address: str) -> DomainRow:
+    own = view.addresses.get(address)
+    domain = address.rpartition("@")[2]
+    if domain in view.managed:
+        found = _settings(sender_settings(view.managed, view.addresses, address))
+    else:
+        found = _settings(recipient_settings(view.policy, view.partners, view.addresses, address))
+    known: Literal["managed", "partner", "other"] = "managed" if domain in view.managed else "other"
+    if known == "other" and recipient_settings(view.policy, view.partners, {}, domain).partner:
+        known = "partner"
+    return DomainRow(address, known if own is None else "address", own, found)
+
+
+def _of_managed(view: SiteView, domain: ManagedDomain) -> dict[str, Setting[Any]]:
+    named, origin = domain.model_fields_set, f"domain {domain.name}"
+    found = {
+        key: Setting(getattr(domain, key), origin if key in named else "default")
+        for key in type(domain).model_fields
+        if key not in {"name", *domain.FILE_KEYS}
+    }
+    return found | _settings(sender_settings(view.managed, view.addresses, domain.name))
+
+
+def _settings(found: object) -> dict[str, Setting[Any]]:
+    """The settings among the fields of a dataclass of `settings/inheritance`."""
+    values = ((field.name, getattr(found, field.name)) for field in fields(found))  # type: ignore[arg-type]
+    return {name: value for name, value in values if isinstance(value, Setting)}
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _domain(name: str) -> str:
+    try:
+        return domain_name(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None

@@ -41,14 +41,14 @@ def make_key_pair(address: str, moment: float, days: int, randomness: Randomness
     return KeyPair(certificate, private_key_der(key))
 
 
-def pair_of(bundle: Bundle) -> KeyPair:
-    """The one pair of an opened file; raises UserError that says what is missing."""
+def pair_of(bundle: Bundle, what: str = "an IME key") -> KeyPair:
+    """The one pair of an opened file; raises UserError that says what is missing. `what`: is wanted, for people."""
     owned = {entry.thumbprint: entry.pkcs8_der for entry in bundle.private_keys if entry.thumbprint}
     pairs = [KeyPair(one, owned[one.thumbprint]) for one in bundle.certificates if one.thumbprint in owned]
     if not pairs:
         if bundle.private_keys:
             raise UserError("its private key belongs to none of its certificates; put both into one file")
-        raise UserError("it holds no private key; an IME key is a PKCS#12 or PEM file with certificate and private key")
+        raise UserError(f"it holds no private key; {what} is a PKCS#12 or PEM file with certificate and private key")
     if len(pairs) > 1:
         raise UserError(f"it holds {len(pairs)} certificates with private keys; give a file with the one that is meant")
     return pairs[0]

@@ -6,11 +6,12 @@ evidence. Being stored is not trust; a path to a root or the trust list is (desi
 
 from dataclasses import dataclass
 
+from ime_gateway.admin.recalled_revocations import RecalledRevocations
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.keys.usable import Anchors, Verdict, judge
 from ime_gateway.ports.directory import SiteView
-from ime_gateway.ports.registry import CertificateEntry
+from ime_gateway.ports.registry import CertificateEntry, RegistryTransaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,15 @@ class JudgedCertificate:
     verdict: Verdict
 
 
-def anchors_of(view: SiteView) -> Anchors:
-    """What verdicts are based on, out of the live data of one generation."""
-    return Anchors(view.roots, view.intermediates, view.trust)
+def anchors_in(live: RegistryTransaction, view: SiteView | None = None, *, mail_will_ask: bool = False) -> Anchors:
+    """What verdicts of mail are based on, with what the store knows about revocations; good while `live` is open.
+
+    view: the live data, where they are at hand, or as they will be. mail_will_ask: for warnings, which would be false
+    about what is only not known yet (`RecalledRevocations`). Raises StoreUnavailable.
+    """
+    view = view or live.view()
+    book = RecalledRevocations(live, view.policy, mail_will_ask=mail_will_ask)
+    return Anchors(view.roots, view.intermediates, view.trust, book)
 
 
 def judged(entry: CertificateEntry, anchors: Anchors, moment: float) -> JudgedCertificate:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ime_gateway.admin.intake import Arrival, arrivals
-from ime_gateway.admin.judging import JudgedCertificate, anchors_of, judged
+from ime_gateway.admin.judging import JudgedCertificate, anchors_in, judged
 from ime_gateway.base.errors import UnreadableCertificate, UserError
 from ime_gateway.certs.bundle import read_bundle
 from ime_gateway.certs.certificate import thumbprint_digits
@@ -26,9 +26,9 @@ class KeyDesk:
     ) -> list[JudgedCertificate]:
         """Certificates by address key, or by a part of address, subject or thumbprint (in any spelling)."""
         with self._registry.transaction(write=False) as live:
-            anchors = anchors_of(live.view())
+            anchors = anchors_in(live)
             entries = live.certificates(address=address, search=_term(search), limit=limit, offset=offset)
-        return [judged(entry, anchors, self._clock.now()) for entry in entries]
+            return [judged(entry, anchors, self._clock.now()) for entry in entries]
 
     def certificate(self, thumbprint: str) -> JudgedCertificate:
         """One certificate by its thumbprint or an unambiguous beginning; raises UserError."""
@@ -36,7 +36,7 @@ class KeyDesk:
             entry = live.certificate(thumbprint)
             if entry is None:
                 raise UserError(f"no certificate, or more than one, begins with {thumbprint}; see cert list")
-            return judged(entry, anchors_of(live.view()), self._clock.now())
+            return judged(entry, anchors_in(live), self._clock.now())
 
     def take(
         self, data: bytes, *, password: str | None, addresses: Sequence[str], actor: str
@@ -53,10 +53,10 @@ class KeyDesk:
             new = [live.put_certificate(item.certificate, item.addresses, item.private_key) for item in found]
             if any(new):
                 live.audit(actor, "cert-import", ", ".join(item.certificate.thumbprint for item in found))
-            anchors = anchors_of(live.view())
+            anchors = anchors_in(live)
             entries = [_stored(live, item) for item in found]
-        now = self._clock.now()
-        return [(judged(entry, anchors, now), was_new) for entry, was_new in zip(entries, new, strict=True)]
+            now = self._clock.now()
+            return [(judged(entry, anchors, now), was_new) for entry, was_new in zip(entries, new, strict=True)]
 
     def delete(self, thumbprint: str, actor: str) -> str:
         """Remove a certificate and its private key; returns the whole thumbprint."""

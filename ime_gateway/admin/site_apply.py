@@ -9,7 +9,17 @@ from typing import Literal
 
 from ime_gateway.admin.ime_keys import KeyPair
 from ime_gateway.admin.intake import Arrival
-from ime_gateway.admin.judging import anchors_of
+from ime_gateway.admin.judging import anchors_in
+from ime_gateway.admin.site_apply_domain import (
+    address_removals,
+    address_steps,
+    domain_key_steps,
+    domain_notes,
+    made_domain_keys,
+    policy_steps,
+    pruned_domain_keys,
+    require_own_administrators,
+)
 from ime_gateway.admin.site_apply_ime import key_steps, made_keys, notes_after, pruned_keys, require_no_conflict
 from ime_gateway.admin.site_file import SiteContents
 from ime_gateway.admin.site_report import ApplyReport, Change, ChangeKind
@@ -44,20 +54,26 @@ class SiteDesk:
         another's way.
         """
         made: dict[str, KeyPair] = {}
-        if not dry_run and contents.ime_keys:
+        for_domains: dict[str, KeyPair] = {}
+        if not dry_run and (contents.ime_keys or contents.domain_keys):
             with self._registry.transaction(write=False) as live:
                 made = made_keys(contents, live, self._clock, self._randomness)
+                for_domains = made_domain_keys(contents, live, self._clock, self._randomness)
         with self._registry.transaction(write=not dry_run) as live:
             view = live.view()
             _require_same_side(contents, view)
             require_no_conflict(contents, view, self._v1_domain, prune=prune)
-            steps = [*_policy(contents, view), *_domains(contents, view), *_people(contents, live, prune=prune)]
-            steps += [*_roots(contents, view), *_trust(contents, view)]
+            require_own_administrators(contents.policy, _managed_then(contents, view, prune=prune))
+            steps = [*policy_steps(contents, view), *_domains(contents, view), *_people(contents, live, prune=prune)]
+            steps += [*_roots(contents, view), *_trust(contents, view), *address_steps(contents, view)]
             steps += key_steps(contents, live, made, self._clock.now(), actor)
-            notes = [*self._notes(contents, view, prune=prune), *notes_after(contents, live, self._clock.now())]
+            steps += domain_key_steps(contents, live, for_domains, actor)
+            own = live.authorities.thumbprints() if prune else frozenset()
+            notes = [*self._notes(contents, live, own, prune=prune), *notes_after(contents, live, self._clock.now())]
+            notes += domain_notes(contents, live, self._clock.now())
             if prune:
-                steps += _removals(contents, view, live)
-                notes += pruned_keys(contents, live)
+                steps += [*_removals(contents, view, live, own), *address_removals(contents, view)]
+                notes += [*pruned_keys(contents, live), *pruned_domain_keys(contents, live)]
             report = ApplyReport(tuple(change for change, _ in steps), tuple(notes))
             if not dry_run and report.changed:
                 for _, act in steps:
@@ -66,9 +82,11 @@ class SiteDesk:
                 live.audit(actor, "site-apply", _summary(report))
         return report
 
-    def _notes(self, contents: SiteContents, view: SiteView, *, prune: bool) -> tuple[str, ...]:
+    def _notes(
+        self, contents: SiteContents, live: RegistryTransaction, own: frozenset[str], *, prune: bool
+    ) -> tuple[str, ...]:
         now = self._clock.now()
-        anchors = anchors_of(_afterwards(contents, view, prune=prune))
+        anchors = anchors_in(live, _afterwards(contents, live.view(), own, prune=prune), mail_will_ask=True)
         subjects: list[tuple[str, Certificate, Literal["personal", "domain"]]] = [
             (", ".join(item.addresses), item.certificate, "personal") for item in contents.people if item.addresses
         ]
@@ -84,9 +102,9 @@ class SiteDesk:
         return tuple(notes)
 
 
-def _afterwards(contents: SiteContents, view: SiteView, *, prune: bool) -> SiteView:
+def _afterwards(contents: SiteContents, view: SiteView, own: frozenset[str], *, prune: bool) -> SiteView:
     """The anchors as they will be, as far as verdicts need them."""
-    kept_roots = () if prune else view.roots
+    kept_roots = tuple(root for root in view.roots if root.thumbprint in own) if prune else view.roots
     kept_trust = {} if prune else dict(view.trust)
     links = [item.certificate for item in contents.people if item.certificate.is_ca]
     return SiteView(
@@ -100,19 +118,9 @@ def _afterwards(contents: SiteContents, view: SiteView, *, prune: bool) -> SiteV
     )
 
 
-def _policy(contents: SiteContents, view: SiteView) -> Iterator[_Step]:
-    policy = contents.policy
-    if policy is None:
-        return
-    same = policy == view.policy
-    yield (
-        (Change("unchanged", "policy", ""), None)
-        if same
-        else (
-            Change("changed", "policy", ""),
-            lambda live: live.put_policy(policy),
-        )
-    )
+def _managed_then(contents: SiteContents, view: SiteView, *, prune: bool) -> set[str]:
+    """Names of the managed domains once the file is in force."""
+    return {domain.name for domain, _ in contents.managed} | (set() if prune else set(view.managed))
 
 
 def _require_same_side(contents: SiteContents, view: SiteView) -> None:
@@ -151,7 +159,9 @@ def _domain_kind(
     if stored is None:
         return "added"
     there = {certificate.thumbprint for certificate in view.domain_certificates.get(wanted.name, ())}
-    same = stored == wanted and there == {certificate.thumbprint for certificate in certificates}
+    same = stored.as_stored() == wanted.as_stored() and there == {
+        certificate.thumbprint for certificate in certificates
+    }
     return "unchanged" if same else "changed"
 
 
@@ -235,7 +245,10 @@ def _delete_trust(thumbprint: str) -> _Act:
     return lambda live: live.delete_trust(thumbprint)
 
 
-def _removals(contents: SiteContents, view: SiteView, live: RegistryTransaction) -> Iterator[_Step]:
+def _removals(
+    contents: SiteContents, view: SiteView, live: RegistryTransaction, own: frozenset[str]
+) -> Iterator[_Step]:
+    """`own`: the built-in CA and what it issued, whose keys are nowhere else; they are no matter of the file."""
     named = {domain.name for domain, _ in contents.managed} | {domain.name for domain, _ in contents.partners}
     domains = (
         *(("managed domain", name) for name in view.managed),
@@ -244,7 +257,7 @@ def _removals(contents: SiteContents, view: SiteView, live: RegistryTransaction)
     for what, name in sorted(domains):
         if name not in named:
             yield Change("removed", what, name), _delete_domain(name)
-    people = {item.certificate.thumbprint for item in contents.people}
+    people = own | {item.certificate.thumbprint for item in contents.people}
     for entry in all_certificates(live):
         thumbprint = entry.certificate.thumbprint
         if thumbprint not in people:
@@ -253,7 +266,7 @@ def _removals(contents: SiteContents, view: SiteView, live: RegistryTransaction)
                 Change("removed", "certificate", name),
                 _delete_certificate(thumbprint),
             )
-    roots = {root.thumbprint for root in contents.roots}
+    roots = own | {root.thumbprint for root in contents.roots}
     for root in view.roots:
         if root.thumbprint not in roots:
             yield (

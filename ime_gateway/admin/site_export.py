@@ -6,10 +6,10 @@ compared line by line.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ime_gateway.admin.certificate_files import pem, sealed_pair
+from ime_gateway.admin.domain_keys import current_domain_key
 from ime_gateway.admin.ime_notes import current_key
 from ime_gateway.admin.site_apply import all_certificates
 from ime_gateway.admin.timestamps import rfc3339
@@ -17,7 +17,7 @@ from ime_gateway.admin.toml_text import toml_table
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.registry import CertificateEntry, Registry, RegistryTransaction
-from ime_gateway.settings.site import FILE_KEYS, ManagedDomain, PartnerDomain, SubjectKeywords
+from ime_gateway.settings.site import ManagedDomain, PartnerDomain, StoredSection
 
 PASSPHRASE_VARIABLE = "IMEGW_EXPORT_PASSPHRASE"  # noqa: S105 - the name of a variable
 """Where `apply` finds the passphrase of an export with keys."""
@@ -43,12 +43,15 @@ class ExportDesk:
             writer = _Writer(live, passphrase)
             view = live.view()
             entries = sorted(all_certificates(live), key=lambda entry: (entry.addresses, entry.certificate.thumbprint))
-            parts = [_policy(view)]
+            parts = [writer.policy(view)]
             parts += [writer.domain(domain, view) for _, domain in sorted(view.managed.items())]
             parts += [writer.domain(domain, view) for _, domain in sorted(view.partners.items())]
             parts += [writer.person(entry) for entry in entries]
             parts += [writer.root(root) for root in sorted(view.roots, key=lambda root: root.thumbprint)]
             parts += [_trust(view, thumbprint) for thumbprint in sorted(view.trust)]
+            parts += [
+                toml_table("[[address]]", _settings(view.addresses[address])) for address in sorted(view.addresses)
+            ]
             if passphrase is not None:
                 live.audit(actor, "site-export-with-keys", f"{len(entries)} certificates")
         return SiteExport("\n".join(parts), writer.files)
@@ -66,13 +69,40 @@ class _Writer:
         managed = isinstance(domain, ManagedDomain)
         files_key = "internal_certificates" if managed else "smime_certificates"
         certificates = view.domain_certificates.get(domain.name, ())
-        pairs = list(_settings(domain, always=("name", "deliver_to", "encryption"), never=(files_key, *FILE_KEYS)))
+        pairs = _settings(domain)
         if certificates:
             ordered = sorted(certificates, key=lambda certificate: certificate.thumbprint)
             pairs.append((files_key, [self._file(domain.name, certificate) for certificate in ordered]))
         if not managed:
             return toml_table("[[partner_domain]]", pairs)
-        return self._left_behind(domain.name) + toml_table("[[managed_domain]]", [*pairs, *self._ime_key(domain.name)])
+        pairs += [*self._ime_key(domain.name), *self._domain_key(domain.name)]
+        return self._left_behind(domain.name) + toml_table("[[managed_domain]]", pairs)
+
+    def policy(self, view: SiteView) -> str:
+        """The keys that were named: the others are defaults, which may differ in another version."""
+        named = view.policy.as_stored()
+        pairs = [(key, value) for key, value in named.items() if not isinstance(value, dict)]
+        if view.additional_certificates:
+            files = [self._file("additional", one) for one in view.additional_certificates]
+            pairs.append(("additional_certificates", files))
+        tables = [toml_table("[policy]", pairs)]
+        for key, value in named.items():
+            if isinstance(value, dict):
+                tables.append(toml_table(f"[policy.{key}]", value.items()))
+        return "\n".join(tables)
+
+    def _domain_key(self, domain: str) -> list[tuple[str, object]]:
+        """The current domain key, in an export with keys."""
+        current = current_domain_key(self._live.domain_keys.list(domain))
+        if self._passphrase is None or current is None:
+            return []
+        certificate = current.certificate
+        private_key = self._live.domain_keys.private_key(domain, certificate.thumbprint)
+        if private_key is None:
+            return []
+        path = _path(f"domain-{domain}", certificate, "p12")
+        self.files[path] = sealed_pair(certificate, private_key, self._passphrase)
+        return [("domain_key", path), ("domain_key_password_env", PASSPHRASE_VARIABLE)]
 
     def _ime_key(self, domain: str) -> list[tuple[str, object]]:
         """The current key of the IME address, in an export with keys; without them a new place makes its own."""
@@ -98,6 +128,14 @@ class _Writer:
             for key in keys
             if key.has_private_key and not key.is_current
         ]
+        for own in self._live.domain_keys.list(domain):
+            if own.state != "current":
+                lines.append(
+                    f"# The {own.state} domain key ({own.certificate.thumbprint}) opens mail, too; not exported: see"
+                    f" ime-gateway domain key export {domain}.\n"
+                )
+            elif self._passphrase is None:
+                lines.append("# The domain key stays behind (--with-keys takes it along).\n")
         return "".join(lines)
 
     def person(self, entry: CertificateEntry) -> str:
@@ -125,13 +163,6 @@ class _Writer:
         return path
 
 
-def _policy(view: SiteView) -> str:
-    policy = view.policy
-    pairs = _settings(policy, always=tuple(type(policy).model_fields), never=("subject_keywords",))
-    keywords = _settings(policy.subject_keywords, always=tuple(SubjectKeywords.model_fields), never=())
-    return toml_table("[policy]", pairs) + "\n" + toml_table("[policy.subject_keywords]", keywords)
-
-
 def _trust(view: SiteView, thumbprint: str) -> str:
     line = view.trust[thumbprint]
     pairs: list[tuple[str, object]] = [("thumbprint", thumbprint), ("verdict", line.verdict)]
@@ -142,13 +173,10 @@ def _trust(view: SiteView, thumbprint: str) -> str:
     return toml_table("[[trust]]", pairs)
 
 
-def _settings(section: object, *, always: Iterable[str], never: Iterable[str]) -> Iterable[tuple[str, object]]:
-    """The keys of a section that differ from their defaults, and those that always stand there."""
-    fields = type(section).model_fields  # type: ignore[attr-defined]
-    for name, field in fields.items():
-        value = getattr(section, name)
-        if name not in never and (name in always or value != field.get_default(call_default_factory=True)):
-            yield name, value
+def _settings(section: StoredSection) -> list[tuple[str, object]]:
+    """The keys of a section that were named; a key that is not named is inherited, which is another thing than the
+    default."""
+    return list(section.as_stored().items())
 
 
 def _path(whose: str, certificate: Certificate, suffix: str) -> str:

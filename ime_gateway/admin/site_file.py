@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ime_gateway.admin.domain_keys import require_fit_for_domain
 from ime_gateway.admin.ime_keys import KeyPair, pair_of, require_fit
-from ime_gateway.admin.intake import Arrival, arrivals
+from ime_gateway.admin.intake import Arrival, address_key, arrivals
 from ime_gateway.base.errors import ConfigurationError, GatewayError, UserError
 from ime_gateway.certs.bundle import Bundle, PasswordMissing, read_bundle
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.settings.load import SiteFile
-from ime_gateway.settings.site import CertificateFile, ManagedDomain, PartnerDomain, Policy
+from ime_gateway.settings.site import AddressSettings, CertificateFile, ManagedDomain, PartnerDomain, Policy
 
 _PASSWORDS = ("password", "password_file", "password_env")
 
@@ -38,18 +39,36 @@ class ImeKeyWish:
 
 
 @dataclass(frozen=True, slots=True)
+class DomainKeyWish:
+    """What a file wants of the key that stands for a whole managed domain."""
+
+    domain: str
+    pair: KeyPair | None
+    """None: make one when there is none."""
+    file: str = ""
+    """As the SITE.toml names it, for people."""
+    where: str = ""
+    """File, line and key that name it."""
+
+
+@dataclass(frozen=True, slots=True)
 class SiteContents:
     """Live data as a file wants it, certificates included; no paths are left in it."""
 
     policy: Policy | None
     """None: the file has no [policy], the policy in force stays."""
+    additional: tuple[Certificate, ...] = ()
+    """`additional_certificates` of that policy."""
     managed: tuple[tuple[ManagedDomain, tuple[Certificate, ...]], ...] = ()
     partners: tuple[tuple[PartnerDomain, tuple[Certificate, ...]], ...] = ()
     people: tuple[Arrival, ...] = ()
     """Each certificate once."""
     roots: tuple[Certificate, ...] = ()
     trust: tuple[TrustEntry, ...] = ()
+    addresses: tuple[AddressSettings, ...] = ()
+    """By `Address.key`, each once."""
     ime_keys: tuple[ImeKeyWish, ...] = ()
+    domain_keys: tuple[DomainKeyWish, ...] = ()
     skipped: tuple[str, ...] = ()
     """One sentence for each certificate that could not be read beside others of its file."""
     ime_places: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +88,8 @@ def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> Sit
             before = people.get(item.certificate.thumbprint)
             people[item.certificate.thumbprint] = item if before is None else _merged(before, item)
     return SiteContents(
-        policy=site.policy if "policy" in site.model_fields_set else None,
+        policy=site.policy.at_rest() if "policy" in site.model_fields_set else None,
+        additional=reader.all(site.policy.additional_certificates, "policy", "additional_certificates"),
         managed=tuple(
             (
                 domain.at_rest(),
@@ -79,7 +99,7 @@ def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> Sit
         ),
         partners=tuple(
             (
-                domain.model_copy(update={"smime_certificates": ()}),
+                domain.at_rest(),
                 reader.all(domain.smime_certificates, "partner_domain", position, "smime_certificates"),
             )
             for position, domain in enumerate(site.partner_domain)
@@ -87,7 +107,9 @@ def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> Sit
         people=tuple(people.values()),
         roots=reader.roots(),
         trust=reader.trust(),
+        addresses=tuple(reader.addresses()),
         ime_keys=tuple(reader.ime_keys()),
+        domain_keys=tuple(reader.domain_keys()),
         skipped=tuple(reader.skipped),
         ime_places={
             domain.name: file.where("managed_domain", position, "ime_address")
@@ -130,17 +152,45 @@ class _Reader:
             if domain.ime_key == "generate":
                 yield ImeKeyWish(domain.name, domain.ime_address, None)
                 continue
-            key = ("managed_domain", position)
-            path = Path(domain.ime_key)
-            names = tuple(f"ime_key_{name}" for name in _PASSWORDS)
-            bundle = self._bundle(path, (*key, "ime_key"), self._password(domain, key, "ime_key_"), names)
-            where = self._file.where(*key, "ime_key")
+            pair = self._pair(position, domain, "ime_key", "an IME key", domain.ime_address)
+            where = self._file.where("managed_domain", position, "ime_key")
+            yield ImeKeyWish(domain.name, domain.ime_address, pair, domain.ime_key, where)
+
+    def domain_keys(self) -> Iterator[DomainKeyWish]:
+        for position, domain in enumerate(self._file.site.managed_domain):
+            where = self._file.where("managed_domain", position, "domain_key")
+            if domain.domain_key == "generate":
+                yield DomainKeyWish(domain.name, None, "", where)
+            elif domain.domain_key:
+                pair = self._pair(position, domain, "domain_key", "a domain key", domain.name)
+                yield DomainKeyWish(domain.name, pair, domain.domain_key, where)
+
+    def addresses(self) -> Iterator[AddressSettings]:
+        seen: set[str] = set()
+        for position, line in enumerate(self._file.site.address):
+            where = self._file.where("address", position, "address")
             try:
-                pair = pair_of(bundle)
-                require_fit(pair.certificate, domain.ime_address)
+                address = address_key(line.address)
             except UserError as error:
-                raise ConfigurationError(f"{where}: {path}: {error}", error.evidence) from None
-            yield ImeKeyWish(domain.name, domain.ime_address, pair, str(path), where)
+                raise ConfigurationError(f"{where}: {error}", error.evidence) from None
+            if address in seen:
+                raise ConfigurationError(f"{where}: {address} stands twice")
+            seen.add(address)
+            yield line.model_copy(update={"address": address})
+
+    def _pair(self, position: int, domain: ManagedDomain, name: str, what: str, owner: str) -> KeyPair:
+        """The key pair in the file that key `name` gives; it must fit `owner`, an IME address or the domain."""
+        key = ("managed_domain", position)
+        path = Path(getattr(domain, name))
+        prefix = f"{name}_"
+        names = tuple(f"{prefix}{one}" for one in _PASSWORDS)
+        bundle = self._bundle(path, (*key, name), self._password(domain, key, prefix), names)
+        try:
+            pair = pair_of(bundle, what)
+            (require_fit if "@" in owner else require_fit_for_domain)(pair.certificate, owner)
+        except UserError as error:
+            raise ConfigurationError(f"{self._file.where(*key, name)}: {path}: {error}", error.evidence) from None
+        return pair
 
     def roots(self) -> tuple[Certificate, ...]:
         found: dict[str, Certificate] = {}

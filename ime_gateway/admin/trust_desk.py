@@ -94,7 +94,15 @@ def thumbprint_of_file(data: bytes) -> str:
 
 
 def _known(live: RegistryTransaction, beginning: str) -> str:
-    entry = live.certificate(beginning)
-    if entry is None:
+    """The whole thumbprint of the one stored certificate of a person, domain or CA that begins so."""
+    view = live.view()
+    elsewhere = [*view.roots, *view.intermediates, *view.additional_certificates]
+    elsewhere += [one for group in view.domain_certificates.values() for one in group]
+    elsewhere += [key.certificate for key in live.domain_keys.list()]
+    found = {one.thumbprint for one in elsewhere if one.thumbprint.startswith(beginning)}
+    entry = live.certificate(beginning)  # also says when the beginning is too short
+    if entry is not None:
+        found.add(entry.certificate.thumbprint)
+    if len(found) != 1:
         raise UserError(f"{beginning} is no whole thumbprint, and no stored certificate (or several) begins so")
-    return entry.certificate.thumbprint
+    return found.pop()

@@ -6,7 +6,7 @@ It answers what a peer would hear and what each recipient would get, without sen
 from collections.abc import Sequence
 from typing import assert_never
 
-from ime_gateway.app.assemble import build_planner
+from ime_gateway.app.assemble import build_directories, build_planner
 from ime_gateway.app.installation import Installation
 from ime_gateway.base.errors import UnreadableMail, UserError
 from ime_gateway.base.outcome import Refused
@@ -21,6 +21,7 @@ from ime_gateway.pipeline.container_verdicts import (
     Question,
     RefusedContainer,
 )
+from ime_gateway.pipeline.exchange_in import ExchangeMail
 from ime_gateway.pipeline.ime_addresses import ime_version, relay_facts
 from ime_gateway.pipeline.planning import Planned, refusal_of
 from ime_gateway.policy.explain import Explanation, explain, explain_refusal
@@ -38,7 +39,11 @@ class Explainer:
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
-        self._planner = build_planner(installation, ReadingLedger(installation.store.containers))
+        self._planner = build_planner(
+            installation,
+            ReadingLedger(installation.store.containers),
+            directories=build_directories(installation.settings),
+        )
 
     async def __call__(
         self, data: bytearray, listener: Listener, sender: str, recipients: Sequence[str], peer: str, moment: float
@@ -56,8 +61,14 @@ class Explainer:
                 reply = reply_for(refusal) if refusal is not None else None
                 prepared = planned.prepared
                 hidden = prepared.hide_subject
-                return explain(prepared.direction, prepared.ime, planned.plan, reply, hide_subject=hidden)
-            told = planned if isinstance(planned, Refused) else _told_of(planned)
+                later = refusal is not None and refusal.temporary
+                return explain(
+                    prepared.direction, prepared.ime, planned.plan, reply, hide_subject=hidden, temporary=later
+                )
+            if isinstance(planned, ExchangeMail):
+                told: Refused | str = _told_of_exchange(planned)
+            else:
+                told = planned if isinstance(planned, Refused) else _told_of(planned)
             if isinstance(told, str):
                 taken = explain(direction, ime, Plan("deliver", ()), None, hide_subject=False)
                 return {**taken, "note": told}
@@ -99,6 +110,13 @@ def _told_of(verdict: ContainerVerdict) -> Refused | str:
             return f"this container was accepted before as {verdict.message}; nothing would be sent again"
         case _:
             assert_never(verdict)
+
+
+def _told_of_exchange(mail: ExchangeMail) -> str:
+    """What the gateway itself would read out of mail to an exchange address."""
+    signer = mail.signer.thumbprint if mail.signer is not None else f"nobody: {mail.fault}"
+    sealed = "encrypted" if mail.encrypted else "in clear"
+    return f"it is for the gateway itself ({Reason.KEY_EXCHANGE}): {sealed}, signed by {signer}; nobody would get it"
 
 
 def _submission(

@@ -6,8 +6,13 @@ stands in the log, again and again, with the command that mends it.
 
 import structlog
 
+from ime_gateway.admin.announce_desk import AnnounceDesk
 from ime_gateway.admin.ime_notes import standing_notes
+from ime_gateway.admin.notice_desk import NoticeDesk
+from ime_gateway.admin.revocation_lists import renew_due_lists
 from ime_gateway.store.database import Store
+
+_ACTOR = "housekeeping"
 
 log = structlog.get_logger("housekeeping")
 
@@ -20,3 +25,19 @@ def keep_house(store: Store, moment: float) -> None:
         notes = standing_notes(live, moment)
     for domain, note in notes:
         log.warning("IME key", domain=domain, note=note)
+    lists = renew_due_lists(store.registry, moment)
+    for name in lists.renewed:
+        log.info("revocation list of the built-in CA renewed", authority=name)
+    for note in lists.notes:
+        log.warning("revocation list of the built-in CA", note=note)
+
+
+async def write_due_mail(announcements: AnnounceDesk, notices: NoticeDesk) -> None:
+    """Tell partners of next keys that they were not told of, and administrators of certificates that wait. Raises
+    StoreUnavailable."""
+    for one in await announcements.announce_due(_ACTOR):
+        if one.problem:
+            log.warning("next domain key not announced", partner=one.partner, problem=one.problem)
+        else:
+            log.info("next domain key announced", partner=one.partner, id=one.message)
+    await notices.tell_of_candidates()

@@ -9,6 +9,7 @@ from typing import assert_never
 from ime_gateway.base.outcome import Accepted, Outcome, Refused
 from ime_gateway.mail.address import Address
 from ime_gateway.ports.containers import ContainerRecord
+from ime_gateway.ports.incoming import IncomingRecord
 from ime_gateway.ports.queue import Event, LeasedRow, Parcel, Queue, Settlement
 from ime_gateway.ports.reception import Reception, RelayFacts, SessionInfo, Submission
 
@@ -79,9 +80,10 @@ class MeteredQueue:
         lease_owner: str | None,
         reports: Sequence[Parcel] = (),
         container: ContainerRecord | None = None,
+        incoming: IncomingRecord | None = None,
     ) -> list[LeasedRow]:
         """As the inner one."""
-        leased = await self._inner.enqueue(parcel, events, lease_owner, reports, container)
+        leased = await self._inner.enqueue(parcel, events, lease_owner, reports, container, incoming)
         self._count_reported(events)
         return leased
 

@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from ime_gateway.admin.expiry import endings
 from ime_gateway.app.board import OUTCOMES, Board
 from ime_gateway.app.health import Health
 from ime_gateway.base.errors import StoreUnavailable
@@ -46,6 +47,7 @@ class GatewayCollector(Collector):
         if writes:
             yield from self._queue()
             yield from self._ime()
+            yield from self._ends()
 
     def _queue(self) -> Iterable[Metric]:
         try:
@@ -73,6 +75,22 @@ class GatewayCollector(Collector):
                 expiries.add_metric([key.domain], key.certificate.not_after)
         yield expiries
         yield GaugeMetricFamily("imegw_signers_pending", "Signers that wait to be confirmed or approved", value=pending)
+
+    def _ends(self) -> Iterable[Metric]:
+        """Of domains and authorities. People's certificates are too many; log and mail name those that end."""
+        try:
+            with self._registry.transaction(write=False) as live:
+                found = endings(live)
+        except StoreUnavailable:
+            return
+        help_text = "When a certificate in use expires, seconds since 1970 UTC"
+        labels = ["kind", "owner", "certificate"]
+        expiries = GaugeMetricFamily("imegw_certificate_expiry_seconds", help_text, labels=labels)
+        for (kind, owner, thumbprint), not_after in {
+            (e.kind, e.owner, e.thumbprint): e.not_after for e in found
+        }.items():
+            expiries.add_metric([kind, owner, thumbprint], not_after)
+        yield expiries
 
 
 def metrics_app(board: Board, registry: Registry, health: Health) -> Any:

@@ -80,16 +80,13 @@ class Supervisor:
         self._board = Board(workers)
         self._sockets = bind_listeners(settings)
         self._web = bind_host_and_port(settings.web.admin, "[web] admin")
-        self._metrics = self._bind_metrics()
+        self._metrics = _bind_optional(settings.metrics.address, "[metrics] address")
+        self._portal = _bind_optional(settings.web.portal, "[web] portal")
         self._context = multiprocessing.get_context("spawn")
         self._connections = self._context.RawArray("i", workers)
         self._children: list[_Child] = []
         self._stop = False
         self._reload = False
-
-    def _bind_metrics(self) -> socket.socket | None:
-        address = self._settings.metrics.address
-        return bind_host_and_port(address, "[metrics] address") if address else None
 
     def run(self) -> None:
         """Start everything, watch over it, stop it."""
@@ -104,7 +101,8 @@ class Supervisor:
         ]
         self._children.append(self._child("web", self._start_web))
         ports = {name: port_of(listening) for name, listening in self._sockets.items()}
-        log.info("started", listeners=ports, web=port_of(self._web), workers=self._board.workers)
+        portal = None if self._portal is None else port_of(self._portal)
+        log.info("started", listeners=ports, web=port_of(self._web), portal=portal, workers=self._board.workers)
         while not self._stop:
             self._watch()
             if self._reload:
@@ -128,7 +126,7 @@ class Supervisor:
 
     def _start_web(self) -> SpawnProcess:
         ports = {name: port_of(listening) for name, listening in self._sockets.items()}
-        arguments = (self._config, os.getpid(), self._web, self._metrics, ports, self._board)
+        arguments = (self._config, os.getpid(), self._web, self._portal, self._metrics, ports, self._board)
         process = self._context.Process(target=run_web, args=arguments, name="ime-gateway web")
         process.start()
         return process
@@ -214,7 +212,7 @@ class Supervisor:
             listening.close()
         for child in (*workers, *web):
             self._stop_child(child, deadline)
-        for pages in (self._web, self._metrics):
+        for pages in (self._web, self._portal, self._metrics):
             if pages is not None:
                 pages.close()
         log.info("stopped")
@@ -233,3 +231,8 @@ class Supervisor:
 
     def _on_reload(self, _number: int, _frame: object) -> None:
         self._reload = True
+
+
+def _bind_optional(address: str, what: str) -> socket.socket | None:
+    """A socket for a `HOST:PORT` setting that may be empty."""
+    return bind_host_and_port(address, what) if address else None

@@ -17,6 +17,7 @@ import structlog
 import waitress
 
 from ime_gateway.admin.desks import open_desks
+from ime_gateway.admin.pki_places import PkiFiles
 from ime_gateway.app.board import Board
 from ime_gateway.app.health import Health, StoreProbe
 from ime_gateway.app.installation import Installation, open_installation
@@ -26,6 +27,7 @@ from ime_gateway.app.parent_death import die_with_parent
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import GatewayError
 from webui.application import create_app
+from webui.portal.public_site import create_public_app
 from webui.serving import open_server
 
 log = structlog.get_logger("web")
@@ -35,6 +37,7 @@ def run_web(
     config: Path,
     parent: int,
     site: socket.socket,
+    portal: socket.socket | None,
     metrics: socket.socket | None,
     ports: Mapping[str, int],
     board: Board,
@@ -47,7 +50,7 @@ def run_web(
     signal.signal(signal.SIGTERM, _stop)
     try:
         with open_installation(config) as installation:
-            _serve(installation, site, metrics, ports, board)
+            _serve(installation, site, portal, metrics, ports, board)
     except GatewayError as error:
         log.error("web pages cannot start", cause=error.evidence or str(error))
         raise SystemExit(1) from error
@@ -56,6 +59,7 @@ def run_web(
 def _serve(
     installation: Installation,
     site: socket.socket,
+    portal: socket.socket | None,
     metrics: socket.socket | None,
     ports: Mapping[str, int],
     board: Board,
@@ -70,6 +74,9 @@ def _serve(
     if metrics is not None:
         answering = metrics_app(board, registry, health)
         threading.Thread(target=_serve_metrics, args=(answering, metrics), daemon=True).start()
+    if portal is not None:
+        public = create_public_app(PkiFiles(registry))
+        threading.Thread(target=open_server(public, portal, web.trusted_proxy).run, daemon=True).start()
     open_server(pages, site, web.trusted_proxy).run()
 
 

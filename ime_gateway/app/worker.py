@@ -16,10 +16,20 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from ime_gateway.app.assemble import build_deliverer, build_receiver, build_relay
+from ime_gateway.app.assemble import (
+    build_announcements,
+    build_deliverer,
+    build_directories,
+    build_notices,
+    build_probe,
+    build_receiver,
+    build_relay,
+    build_revocations,
+    watch_installation,
+)
 from ime_gateway.app.board import Board, WorkerState
 from ime_gateway.app.entropy import PooledRandomness
-from ime_gateway.app.housekeeping import keep_house
+from ime_gateway.app.housekeeping import keep_house, write_due_mail
 from ime_gateway.app.installation import Installation, open_installation
 from ime_gateway.app.logs import configure_logs
 from ime_gateway.app.metering import MeteredQueue, MeteredReception
@@ -34,6 +44,7 @@ _DRAIN_SECONDS = 30.0
 _BEAT_SECONDS = 1.0
 _RECLAIM_PAUSE_SECONDS = 1.0
 _HOUSEKEEPING_SECONDS = 3600.0
+_RENEWAL_SECONDS = 300.0
 
 log = structlog.get_logger("worker")
 
@@ -90,7 +101,11 @@ class _Worker:
         randomness = PooledRandomness()
         relay = build_relay(settings, randomness)
         deliverer = build_deliverer(self._installation, queue, relay, self._owner, randomness)
-        receiver = build_receiver(self._installation, relay, deliverer, self._owner, queue, randomness)
+        probe = build_probe(settings)
+        directories = build_directories(settings)
+        receiver = build_receiver(
+            self._installation, relay, deliverer, self._owner, queue, randomness, probe, directories
+        )
         budget = MemoryBudget(settings.smtp.memory_bytes)
         # Outsiders may fill half of it; the rest is there for our own mail server.
         budgets = {"internal": budget, "internet": budget.part(settings.smtp.memory_bytes // 2)}
@@ -106,16 +121,21 @@ class _Worker:
         beating = asyncio.create_task(self._beat())
         delivering = asyncio.create_task(self._deliver(deliverer))
         tidying = asyncio.create_task(self._keep_house())
+        renewing = asyncio.create_task(self._renew_revocations())
         await stop.wait()
         self._board.set_state(self._index, WorkerState.DRAINING)
         self._places.retire()
         await asyncio.gather(*(listener.drain(_DRAIN_SECONDS) for listener in listeners))
         await deliverer.drain(_DRAIN_SECONDS)
-        for task in (delivering, tidying, beating):
+        for task in (delivering, tidying, renewing, beating):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         relay.close()
+        if probe is not None:
+            probe.close()
+        if directories is not None:
+            directories.close()
 
     async def _deliver(self, deliverer: Deliverer) -> None:
         """Take up what the predecessor left, then deliver for ever."""
@@ -135,9 +155,22 @@ class _Worker:
         while self._index == 0:
             try:
                 await asyncio.to_thread(keep_house, self._installation.store, SystemClock().now())
+                await watch_installation(self._installation)
+                await write_due_mail(build_announcements(self._installation), build_notices(self._installation))
             except StoreUnavailable as error:
                 log.error("store not available", cause=error.evidence or str(error))
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
+
+    async def _renew_revocations(self) -> None:
+        """Now and every few minutes, so that mail finds fresh CRLs; one worker of a node is enough."""
+        revocations = build_revocations(self._installation)
+        while self._index == 0:
+            try:
+                view = await self._installation.store.directory.view()
+                await revocations.renew(view, SystemClock().now())
+            except StoreUnavailable as error:
+                log.error("store not available", cause=error.evidence or str(error))
+            await asyncio.sleep(_RENEWAL_SECONDS)
 
     async def _beat(self) -> None:
         while True:

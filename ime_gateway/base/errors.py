@@ -8,6 +8,7 @@
     |-- UnreadableCms         bytes that are no CMS object we could handle safely
     |-- UnreadableCertificate bytes that are no certificate or key that we can read
     |-- AlreadySeen           a container that was accepted before, found while committing it
+    |-- OpenedForOthers       a content key that was opened for somebody else meanwhile, found while committing it
     `-- OtherSignerFirst      a first container whose sender got another signer meanwhile, found while committing it
 
 Every error has two voices: `str(error)` is one sentence that may be shown to whoever asked,
@@ -53,3 +54,7 @@ class AlreadySeen(GatewayError):
 
 class OtherSignerFirst(GatewayError):
     """Another certificate became known for this person before the first use of this one; nothing was written."""
+
+
+class OpenedForOthers(GatewayError):
+    """A content key of this mail was opened for other recipients a moment ago; nothing was written."""

@@ -50,6 +50,11 @@ class Reason(StrEnum):
     STORE_UNAVAILABLE = "store-unavailable"
     LOOKUP_TIMEOUT = "lookup-timeout"
     CIPHERTEXT_REUSED = "ciphertext-reused"
+    DECRYPTED = "decrypted"
+    NOT_ENCRYPTED = "not-encrypted"
+    SIGNATURE_INVALID = "signature-invalid"
+    DESKTOP_ENCRYPTED = "desktop-encrypted"
+    KEY_EXCHANGE = "key-exchange"
 
     @property
     def sentence(self) -> str:
@@ -104,4 +109,13 @@ _SENTENCES: dict[Reason, str] = {
     Reason.STORE_UNAVAILABLE: "The message could not be stored safely; it will be accepted later.",
     Reason.LOOKUP_TIMEOUT: "An answer that is needed for the decision did not come in time.",
     Reason.CIPHERTEXT_REUSED: "The encrypted content was seen before in another message.",
+    Reason.DECRYPTED: "It came encrypted and was opened here for its recipient.",
+    Reason.NOT_ENCRYPTED: (
+        "Mail from this partner must come encrypted, and this one did not; ask its sender to encrypt it."
+    ),
+    Reason.SIGNATURE_INVALID: "The signature of the mail does not hold, and policy refuses such mail.",
+    Reason.DESKTOP_ENCRYPTED: (
+        "The mail is encrypted to a key that is not on this gateway, and policy refuses what cannot be scanned."
+    ),
+    Reason.KEY_EXCHANGE: "The mail was for the gateway itself: it exchanges certificates, nobody reads it.",
 }

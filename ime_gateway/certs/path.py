@@ -8,7 +8,7 @@ keys, version 1 CAs, names that differ in their encoding, limits on directory na
 on certificate policies; such certificates need a line of the trust list.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -28,15 +28,17 @@ class TrustedPath:
     """Subject of the trust anchor."""
     not_after: float
     """When the first certificate of the path ends, seconds since 1970 UTC."""
+    chain: tuple[Certificate, ...] = field(default=(), compare=False, repr=False)
+    """From the certificate itself to the root."""
 
 
 def find_path(certificate: Certificate, anchors: Anchors, moment: float) -> TrustedPath | Fault:
     """The path from `certificate` to a root at `moment` (seconds since 1970 UTC), or why there is none.
 
-    A certificate that is itself a root is a path of one. Revocation is not looked at here.
+    A certificate that is itself a root is a path of one. Revocation is judged from the chain (`revocation`).
     """
     if anchors.is_root(certificate):
-        return TrustedPath(certificate.subject, certificate.not_after)
+        return TrustedPath(certificate.subject, certificate.not_after, (certificate,))
     if anchors.store is None:
         return Fault(Reason.CERTIFICATE_UNTRUSTED, "no root is configured")
     above = anchors.named_above(certificate)
@@ -58,7 +60,8 @@ def find_path(certificate: Certificate, anchors: Anchors, moment: float) -> Trus
             words = f"{issuer.subject.rfc4514_string()} may not issue certificates for {outside}"
             return Fault(Reason.CERTIFICATE_UNTRUSTED, words)
     ends = min(link.not_valid_after_utc.timestamp() for link in chain)
-    return TrustedPath(chain[-1].subject.rfc4514_string(), ends)
+    known = {one.x509: one for one in (certificate, *above)}
+    return TrustedPath(chain[-1].subject.rfc4514_string(), ends, tuple(known[link] for link in chain))
 
 
 def _ca_policy() -> ExtensionPolicy:

@@ -16,6 +16,7 @@ from cryptography.x509.verification import Store
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.fault import Fault
+from ime_gateway.certs.revocation import NothingAsked, RevocationBook
 
 
 class TrustLine(Protocol):
@@ -46,6 +47,8 @@ class Anchors:
     """CA certificates that may stand between: known, not trusted."""
     trust: Mapping[str, TrustLine] = field(default_factory=dict)
     """By thumbprint `sha256:...`."""
+    revocation: RevocationBook = NothingAsked()  # noqa: RUF009 - frozen, and without state
+    """What is known about revocations; as it stands, nothing is."""
     store: Store | None = field(init=False, repr=False, default=None)
     """The roots as path building wants them; None without roots."""
     _roots: frozenset[Certificate] = field(init=False, repr=False, default=frozenset())

@@ -16,8 +16,9 @@ from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.fault import Fault
 from ime_gateway.certs.fitness import is_self_signed, time_fault
 from ime_gateway.certs.path import TrustedPath, find_path
+from ime_gateway.certs.revocation import path_revocation
 from ime_gateway.certs.signing_fitness import signing_fault
-from ime_gateway.keys.usable import Anchors, Verdict
+from ime_gateway.keys.usable import Anchors, Verdict, path_evidence
 from ime_gateway.mail.address import parse_path
 
 _MOST_LINKS = 16
@@ -49,7 +50,7 @@ def judge_signer(
 
     carried: certificates that came along, from which links of the path may be taken, never anchors.
     The order of the questions is that of `keys/usable.judge`: denied, unfit, out of time, allowed, on a path to a
-    root. With `carried` the answer holds for this message only: its `valid_until` is `moment`.
+    root, revoked. With `carried` the answer holds for this message only: its `valid_until` is `moment`.
     """
     known = _with_links(anchors, _links(carried, anchors, moment))
     denial = known.denial(certificate)
@@ -62,10 +63,16 @@ def judge_signer(
     if allowed:
         return _for(certificate, "allowed by the trust list", math.inf if allowed.allow_expired else until)
     path = find_path(certificate, known, moment)
-    until = moment if known is not anchors else certificate.not_after
-    if isinstance(path, TrustedPath):
-        return _for(certificate, f"trusted by root {path.root}", min(until, path.not_after))
-    return _against(certificate, path, moment)
+    if not isinstance(path, TrustedPath):
+        return _against(certificate, path, moment)
+    revocation = path_revocation(path.chain, anchors.revocation, moment)
+    until = moment if known is not anchors else min(certificate.not_after, path.not_after, revocation.until)
+    seen = (path_evidence(path), *revocation.evidence)
+    if revocation.fault:
+        verdict = _against(certificate, revocation.fault, until, seen)
+    else:
+        verdict = _for(certificate, f"trusted by root {path.root}", until, seen)
+    return replace(verdict, unasked=revocation.unasked)
 
 
 def path_verdict(
@@ -132,12 +139,14 @@ def _with_links(anchors: Anchors, links: tuple[Certificate, ...]) -> Anchors:
     return replace(anchors, intermediates=(*anchors.intermediates, *fresh)) if fresh else anchors
 
 
-def _for(certificate: Certificate, why: str, until: float) -> Verdict:
-    return Verdict(True, Reason.PERSONAL_CERTIFICATE, f"{_name(certificate)}, {why}", until)
+def _for(certificate: Certificate, why: str, until: float, seen: tuple[str, ...] = ()) -> Verdict:
+    evidence = (*seen, f"believed: {why}")
+    return Verdict(True, Reason.PERSONAL_CERTIFICATE, f"{_name(certificate)}, {why}", until, evidence)
 
 
-def _against(certificate: Certificate, fault: Fault, until: float) -> Verdict:
-    return Verdict(False, fault.reason, f"{_name(certificate)}: {fault.detail}", until)
+def _against(certificate: Certificate, fault: Fault, until: float, seen: tuple[str, ...] = ()) -> Verdict:
+    evidence = (*seen, f"{fault.reason}: {fault.detail}")
+    return Verdict(False, fault.reason, f"{_name(certificate)}: {fault.detail}", until, evidence)
 
 
 def _name(certificate: Certificate) -> str:

@@ -136,13 +136,29 @@ def without_protection(headers: HeaderBlock) -> HeaderBlock:
     return plain.replace("Content-Type", new) if same else plain
 
 
-def hide_subject(message: Message, *, listed_only: bool = False) -> SecuredEntity:
+def protect_header(message: Message, also: Sequence[Field] = ()) -> SecuredEntity:
+    """Put the header of a message inside as well, where it is signed and encrypted, and hide nothing (RFC 9788
+    section 5.2 with hcp_no_confidentiality): so that nobody on the way can address the content to other people.
+
+    also: fields that stand inside only, such as the Bcc of its one reader. Raises UnreadableMail as `hide_subject`.
+    """
+    headers = HeaderBlock(map(_ended, message.headers.without({_HP_OUTER}).fields))
+    outer = HeaderBlock(
+        f
+        for f in headers.fields
+        if not _is_structural(f) and f.key not in BLIND_HEADERS and not f.key.startswith(_SIGNATURES)
+    )
+    content = HeaderBlock(f for f in headers.fields if _is_content(f))
+    return SecuredEntity(outer, _inside(headers, also, outer, content), (message.body,))
+
+
+def hide_subject(message: Message, *, listed_only: bool = False, also: Sequence[Field] = ()) -> SecuredEntity:
     """Protect the header of a message that is going to be encrypted (RFC 9788 section 5.2, hcp_baseline).
 
     All fields of the author go inside, never Bcc; outside the subject becomes `[...]`, and what repeats
     it goes. Mail that is signed or encrypted already keeps its body as it is, so that signatures stay
     whole; other mail shows the subject to programs that do not know header protection.
-    listed_only: as `hidden_outer` has it. Raises
+    listed_only: as `hidden_outer` has it; also: as `protect_header` has it. Raises
     UnreadableMail when the message says in two ways what it is.
     """
     headers = HeaderBlock(map(_ended, message.headers.without({_HP_OUTER}).fields))
@@ -153,9 +169,14 @@ def hide_subject(message: Message, *, listed_only: bool = False) -> SecuredEntit
     if subject and protection_of(message) == "none":
         shown = with_legacy_display(message.with_headers(headers), [("Subject", subject[0])])
         content, body = shown.headers, shown.body
+    return SecuredEntity(outer, _inside(headers, also, outer, content), body)
+
+
+def _inside(headers: HeaderBlock, also: Sequence[Field], outer: HeaderBlock, content: HeaderBlock) -> HeaderBlock:
+    """The header of the entity: the author's fields, what is for inside only, what stands outside, and its type."""
     carried = [f for f in headers.fields if _goes_inside(f)]
     noted = [Field("HP-Outer", _noted(f)) for f in outer.fields if _goes_inside(f)]
-    return SecuredEntity(outer, HeaderBlock((*carried, *noted, *_marked(content).fields)), body)
+    return HeaderBlock((*carried, *also, *noted, *_marked(content).fields))
 
 
 def hidden_outer(headers: HeaderBlock, *, listed_only: bool = False) -> HeaderBlock:

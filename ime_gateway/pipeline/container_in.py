@@ -222,6 +222,7 @@ class ContainerReader:
         self, arrived: _Arrived, opened: OpenedContainer, pins: tuple[Pin, ...]
     ) -> Allowed | Unconfirmed | Denied:
         signature = opened.signature
+        await self.signers.learn(signature.certificate, signature.carried, arrived.view, _moment(arrived))
         facts = self.signers.facts(
             signature.certificate, signature.carried, arrived.person, arrived.view, _moment(arrived)
         )

@@ -4,13 +4,12 @@ Asks the directory and the trust list, decides nothing (`ime/signers` does). Wha
 committed with the container itself; a refused container leaves nothing.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ime_gateway.base.errors import UnreadableCertificate
 from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
-from ime_gateway.certs.trust import Anchors
 from ime_gateway.ime.container import Signature
 from ime_gateway.ime.endorsement import new_signer
 from ime_gateway.ime.replay import KEEP_SECONDS, replay_key
@@ -18,21 +17,31 @@ from ime_gateway.ime.signers import MOST_PINS, Allowed, SignerFacts
 from ime_gateway.keys.signer import address_match, judge_signer
 from ime_gateway.mail.address import Address
 from ime_gateway.mail.headers import HeaderBlock
+from ime_gateway.pipeline.revocation import Revocations
 from ime_gateway.ports.containers import ContainerRecord, Learnt, Pin
 from ime_gateway.ports.directory import Directory, SiteView
 
 
 @dataclass(slots=True)
 class SignerBook:
-    """Judges signers; keeps the anchors of one generation of live data."""
+    """Judges signers."""
 
     directory: Directory
-    _generation: int = -1
-    _anchors: Anchors = field(default_factory=lambda: Anchors((), (), {}))
+    revocations: Revocations
 
     async def listed(self, person: Address, view: SiteView) -> tuple[Certificate, ...]:
         """What the directory has for a person: signatures may leave their certificate out."""
         return (await self.directory.certificates(view, [person.key])).get(person.key, ())
+
+    async def learn(
+        self, certificate: Certificate, carried: tuple[Certificate, ...], view: SiteView, moment: float
+    ) -> None:
+        """Find out what can be found out about revocations before `facts` is asked about a signer.
+
+        moment: seconds since 1970 UTC. Raises StoreUnavailable, and TimeoutError when policy wants to know and the
+        answer is still on its way.
+        """
+        await self.revocations.judged(view, moment, lambda anchors: judge_signer(certificate, anchors, moment, carried))
 
     def facts(
         self,
@@ -43,7 +52,7 @@ class SignerBook:
         moment: float,
     ) -> SignerFacts:
         """Path, trust and identity of a signer, as three answers. moment: seconds since 1970 UTC."""
-        verdict = judge_signer(certificate, self._anchors_of(view), moment, carried)
+        verdict = judge_signer(certificate, self.revocations.known(view), moment, carried)
         named = address_match(certificate, [person.key])
         unknown = verdict.reason is Reason.CERTIFICATE_UNTRUSTED
         return SignerFacts(
@@ -110,12 +119,6 @@ class SignerBook:
             signature.certificate.thumbprint,
             learnt,
         )
-
-    def _anchors_of(self, view: SiteView) -> Anchors:
-        if view.generation != self._generation:
-            self._anchors = Anchors(view.roots, view.intermediates, view.trust)
-            self._generation = view.generation
-        return self._anchors
 
 
 def _not_endorsed(detail: str) -> Refused:

@@ -6,132 +6,147 @@ certificate is dead with the next generation (issue part 7). What signatures tol
 section 2.7.1.1) comes from `taught`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
+from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.capabilities import NOTHING_SAID, read_capabilities
 from ime_gateway.certs.certificate import Certificate
-from ime_gateway.certs.trust import Anchors
-from ime_gateway.keys.usable import Verdict, judge
-from ime_gateway.mail.address import Address
+from ime_gateway.keys.usable import Kind, Verdict
+from ime_gateway.pipeline.found_certificates import NOTHING_FOUND, Found
 from ime_gateway.pipeline.prepared import Prepared, PreparedRecipient
+from ime_gateway.pipeline.protected_answers import ProtectedAnswers
+from ime_gateway.pipeline.selection import Selected, chosen_by_hand, select
 from ime_gateway.pipeline.taught import Taught, Teachings
-from ime_gateway.policy.candidates import candidates
+from ime_gateway.pipeline.verdicts import Verdicts
+from ime_gateway.policy.candidates import candidates, not_here
 from ime_gateway.policy.decide import demand
 from ime_gateway.policy.facts import Candidate, Facts, MessageFacts, PolicyFacts, RecipientFacts
 from ime_gateway.ports.containers import Learnt
 from ime_gateway.ports.directory import Directory, SiteView
-from ime_gateway.settings.site import PartnerDomain
-
-_MAX_VERDICTS = 50_000
+from ime_gateway.settings.inheritance import RecipientSettings, recipient_settings
 
 
 class FactGatherer:
     """Turns prepared messages into facts; keeps verdicts for one generation of live data."""
 
-    def __init__(self, directory: Directory, teachings: Teachings) -> None:
+    def __init__(
+        self, directory: Directory, teachings: Teachings, answers: ProtectedAnswers, verdicts: Verdicts
+    ) -> None:
         self._directory = directory
+        self._answers = answers
         self._taught = Taught(teachings)
-        self._generation = -1
-        self._anchors = Anchors((), (), {})
-        self._verdicts: dict[tuple[str, str], Verdict] = {}
+        self._verdicts = verdicts
 
-    async def gather(self, prepared: Prepared, view: SiteView, moment: float) -> tuple[Facts, dict[str, Certificate]]:
+    async def gather(
+        self, prepared: Prepared, view: SiteView, moment: float, found: Found = NOTHING_FOUND
+    ) -> tuple[Facts, dict[str, Certificate]]:
         """The facts of one message, and the certificates they speak of by thumbprint.
 
-        moment: seconds since 1970 UTC. Raises StoreUnavailable when the directory cannot be asked.
+        moment: seconds since 1970 UTC. found: what directories gave beside our own data. Raises
+        StoreUnavailable when the directory cannot be asked.
         """
         message, policy = _message_facts(prepared), _policy_facts(view)
-        bare = [_without_candidates(entry, view) for entry in prepared.recipients]
+        settings = [
+            recipient_settings(view.policy, view.partners, view.addresses, entry.address.key)
+            for entry in prepared.recipients
+        ]
+        bare = [_without_candidates(*pair, view) for pair in zip(prepared.recipients, settings, strict=True)]
+        bare = _with_versions(bare, prepared)
+        message = await self._with_answers(message, prepared, bare, policy, view)
         wanted = [one.address.key for one in bare if demand(one, message, policy) != "plain"]
         personal = await self._directory.certificates(view, wanted) if wanted else {}
         learnt = await self._taught.about([key for key in wanted if personal.get(key)], moment)
-        known: dict[str, Certificate] = {}
+        by_hand = chosen_by_hand(settings) if wanted else []
+        named = await self._directory.named(view, by_hand) if by_hand else {}
+        known = {one.thumbprint: one for one in view.additional_certificates}
+        selections = [
+            found.added_to(select(one.address, setting, view, personal.get(one.address.key, ()), named), one.address)
+            for one, setting in zip(bare, settings, strict=True)
+        ]
+        await self._learn(selections, view.additional_certificates if wanted else (), view, moment)
         recipients = []
-        for one in bare:
-            own = personal.get(one.address.key, ())
-            shared = domain_certificates(view, one.address.domain)
-            known.update((certificate.thumbprint, certificate) for certificate in (*own, *shared))
-            recipients.append(
-                replace(
-                    one,
-                    personal=self._personal(own, learnt.get(one.address.key), view, moment),
-                    domain=candidates(self._judged(shared, "domain", view, moment)),
-                )
-            )
-        return Facts(message, policy, tuple(recipients)), known
+        for one, selected in zip(bare, selections, strict=True):
+            known.update((each.thumbprint, each) for each in (*selected.personal, *selected.domain))
+            recipients.append(self._with_candidates(one, selected, learnt.get(one.address.key), moment))
+        additional = self._judged(view.additional_certificates, "domain", moment) if wanted else []
+        return Facts(message, policy, tuple(recipients), additional=candidates(additional)), known
 
-    def _personal(
-        self, certificates: Sequence[Certificate], learnt: Learnt | None, view: SiteView, moment: float
-    ) -> tuple[Candidate, ...]:
-        judged = self._judged(certificates, "personal", view, moment)
+    async def _learn(
+        self, selections: Sequence[Selected], additional: Sequence[Certificate], view: SiteView, moment: float
+    ) -> None:
+        """Whatever must be asked about any of these certificates is asked at once, before each is judged."""
+        asked: list[tuple[Certificate, Kind]] = [(one, "domain") for one in additional]
+        for selected in selections:
+            asked += [(one, "personal") for one in selected.personal]
+            asked += [(one, "domain") for one in selected.domain]
+        await self._verdicts.prepare(asked, view, moment)
+
+    def _with_candidates(
+        self, one: RecipientFacts, selected: Selected, learnt: Learnt | None, moment: float
+    ) -> RecipientFacts:
+        personal = self._personal(selected, learnt, moment)
+        shared = self._judged(selected.domain, "domain", moment)
+        return replace(
+            one,
+            personal=(*personal, *(not_here(thumbprint) for thumbprint in selected.missing)),
+            domain=candidates(shared, selected_by=selected.domain_selected_by),
+        )
+
+    async def _with_answers(
+        self,
+        message: MessageFacts,
+        prepared: Prepared,
+        recipients: Sequence[RecipientFacts],
+        policy: PolicyFacts,
+        view: SiteView,
+    ) -> MessageFacts:
+        """Asked only where the answer could change anything: mail to somebody outside that may leave in clear."""
+        if view.policy.reply_to_encrypted != "must" or message.direction == "incoming" or message.sealed_already:
+            return message
+        if all(one.managed or demand(one, message, policy) == "must" for one in recipients):
+            return message
+        return replace(message, answers_protected=await self._answers.concern(prepared))
+
+    def _personal(self, selected: Selected, learnt: Learnt | None, moment: float) -> tuple[Candidate, ...]:
+        judged = self._judged(selected.personal, "personal", moment)
         # Nothing learnt adds a certificate: it only orders and describes those that the directory gives.
         told = read_capabilities(learnt.capabilities) if learnt else NOTHING_SAID
-        return candidates(judged, told, learnt.preferred if learnt else "")
+        return candidates(judged, told, learnt.preferred if learnt else "", selected.selected_by)
 
     def _judged(
-        self, certificates: Sequence[Certificate], kind: Literal["personal", "domain"], view: SiteView, moment: float
+        self, certificates: Sequence[Certificate], kind: Kind, moment: float
     ) -> list[tuple[Certificate, Verdict]]:
-        return [(certificate, self._judge(certificate, kind, view, moment)) for certificate in certificates]
-
-    def _judge(
-        self, certificate: Certificate, kind: Literal["personal", "domain"], view: SiteView, moment: float
-    ) -> Verdict:
-        if view.generation != self._generation or len(self._verdicts) > _MAX_VERDICTS:
-            self._generation = view.generation
-            self._anchors = Anchors(view.roots, view.intermediates, view.trust)
-            self._verdicts.clear()
-        key = (certificate.thumbprint, kind)
-        verdict = self._verdicts.get(key)
-        if verdict is None or moment >= verdict.valid_until:
-            verdict = judge(certificate, self._anchors, moment, kind)
-            self._verdicts[key] = verdict
-        return verdict
+        return [(one, self._verdicts.verdict(one, kind, moment)) for one in certificates]
 
 
-def partner_of(view: SiteView, domain: str) -> PartnerDomain | None:
-    """The partner settings of a domain: its own, else those of the closest `*.x` above it."""
-    for name in _names_above(domain):
-        partner = view.partners.get(name)
-        if partner is not None:
-            return partner
-    return None
-
-
-def domain_certificates(view: SiteView, domain: str) -> tuple[Certificate, ...]:
-    """Certificates of a partner domain, or the shared ones of a managed domain."""
-    if not view.domain_certificates:
-        return ()
-    if domain in view.managed:
-        return view.domain_certificates.get(domain, ())
-    partner = partner_of(view, domain)
-    return view.domain_certificates.get(partner.name, ()) if partner is not None else ()
-
-
-def _names_above(domain: str) -> Iterable[str]:
-    yield domain
-    rest = domain
-    while "." in rest:
-        rest = rest.partition(".")[2]
-        yield f"*.{rest}"
-
-
-def _mode(view: SiteView, address: Address) -> Literal["mandatory", "on-request", "opportunistic", "never"] | None:
-    if address.domain in view.managed:
-        return None
-    partner = partner_of(view, address.domain)
-    return partner.encryption if partner is not None else None
-
-
-def _without_candidates(entry: PreparedRecipient, view: SiteView) -> RecipientFacts:
+def _without_candidates(entry: PreparedRecipient, settings: RecipientSettings, view: SiteView) -> RecipientFacts:
+    managed = entry.address.domain in view.managed
     return RecipientFacts(
         address=entry.address,
         copy=entry.copy,
         blind=entry.blind,
-        managed=entry.address.domain in view.managed,
-        partner_encryption=_mode(view, entry.address),
+        managed=managed,
+        partner_encryption=None if managed else settings.encryption.value,
+        mode_origin="" if managed else settings.encryption.origin,
+        bound=not managed and settings.bound_recipients.value,
     )
+
+
+def _with_versions(recipients: list[RecipientFacts], prepared: Prepared) -> list[RecipientFacts]:
+    """Which content each recipient of incoming mail gets, and why."""
+    if prepared.direction != "incoming":
+        return recipients
+    default = (Reason.NOT_REQUIRED, prepared.detail) if prepared.detail else None
+    numbers = {id(version): number for number, version in enumerate(prepared.versions.values(), 1)}
+    found = []
+    for one in recipients:
+        version = prepared.versions.get(one.address.key)
+        if version is None:
+            found.append(replace(one, arrived=default))
+        else:
+            found.append(replace(one, version=numbers[id(version)], arrived=(version.reason, version.detail)))
+    return found
 
 
 def _message_facts(prepared: Prepared) -> MessageFacts:
@@ -142,6 +157,7 @@ def _message_facts(prepared: Prepared) -> MessageFacts:
         wants_plain=prepared.wants_plain,
         calendar=prepared.calendar,
         unavailable=prepared.unavailable,
+        sealed_already=prepared.desktop in ("smime-encrypted", "pgp-encrypted"),
     )
 
 

@@ -26,4 +26,5 @@ def prepare_incoming(submission: Submission, admitted: Admitted) -> Prepared | R
         recipients=addressed_recipients(submission, message.headers),
         direction="incoming",
         origin="internet",
+        as_it_came=admitted.message,
     )

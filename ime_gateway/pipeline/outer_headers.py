@@ -68,6 +68,8 @@ def status_fields(prepared: Prepared, group: list[RecipientPlan], managed: Conta
         fields.append(make_field(name, "yes"))
         if group[0].protection not in (None, "none"):
             fields.append(make_field("X-SM-encrypted", "yes"))
+        version = prepared.versions.get(group[0].address.key)
+        fields.extend(prepared.marks if version is None else version.marks)
     return tuple(fields)
 
 

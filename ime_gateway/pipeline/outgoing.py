@@ -20,6 +20,7 @@ from ime_gateway.pipeline.admission import Admitted
 from ime_gateway.pipeline.ime_addresses import misaddressed
 from ime_gateway.pipeline.ime_in import ime_recipients
 from ime_gateway.pipeline.prepared import Prepared, PreparedRecipient
+from ime_gateway.pipeline.sign_outgoing import desktop_protection
 from ime_gateway.policy.facts import Direction
 from ime_gateway.policy.triggers import Wishes, hides_subject, read_wishes
 from ime_gateway.ports.directory import SiteView
@@ -62,6 +63,7 @@ def prepare_original(
         message = strip_nested_markers(message)
         calendar = ime is None and is_calendar(message)
         protected = is_protected(message.headers)
+        desktop = desktop_protection(message)
     except UnreadableMail as error:
         return Refused(Reason.MALFORMED, str(error))
     wanted_hidden = wishes.hidden_subject or protected
@@ -74,6 +76,8 @@ def prepare_original(
         ime=ime,
         wants_encryption=wishes.encrypt,
         wants_plain=wishes.plain,
+        wants_signature=wishes.sign,
+        desktop=desktop,
         calendar=calendar,
         unavailable=wishes.unavailable,
         hide_subject=hides_subject(view.policy.protect_subject, wanted_hidden, ime),

@@ -1,6 +1,6 @@
-"""Carry the plan out: encrypt once per cipher, frame once per envelope, and hand over one parcel.
+"""Carry the plan out: sign, encrypt once per cipher, frame once per envelope, and hand over one parcel.
 
-All recipients of a cipher read the same stored ciphertext; what differs is the frame with the
+All recipients of a content and a cipher read the same stored ciphertext; what differs is the frame with the
 encrypted content keys (RFC 5652 section 6.1, RFC 5083 section 2.1) and the outer headers. A blind
 recipient and the sent copy have frames of their own (P6). Clear text that must be protected is
 never written: the spool takes ciphertext only (P2).
@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 
 from ime_gateway.base.ids import RANDOM_BYTES, new_id
 from ime_gateway.certs.certificate import Certificate
+from ime_gateway.mail.address import Address
 from ime_gateway.mail.base64_lines import encoded_size
-from ime_gateway.mail.header_protection import hide_subject, without_protection
 from ime_gateway.mail.headers import Field, HeaderBlock
-from ime_gateway.mail.secure_parts import SecuredEntity, outer_smime_fields, secured_entity
+from ime_gateway.mail.message import Message
+from ime_gateway.mail.secure_parts import SecuredEntity, outer_smime_fields
 from ime_gateway.pipeline.outer_headers import copy_headers, status_fields, without_broken_signatures
 from ime_gateway.pipeline.prepared import Prepared
+from ime_gateway.pipeline.sign_outgoing import Signer, as_message, payload, signed
 from ime_gateway.policy.plan import Cipher, Plan, RecipientPlan
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.queue import Envelope, SealedBody, Spool
@@ -56,10 +58,12 @@ class Protector:
         view: SiteView,
         transit: Sequence[Field],
         moment: float,
+        signers: Mapping[str, Signer],
     ) -> Protected:
-        """Everything of the plan that is delivered. Raises StoreUnavailable; nothing is left behind then."""
+        """Everything of the plan that is delivered; `signers` are the keys of ours that it names.
+        Raises StoreUnavailable; nothing is left behind then."""
         heavy = len(prepared.message.body) >= _THREAD_BYTES or len(plan.recipients) >= _THREAD_RECIPIENTS
-        job = _Job(self, plan, prepared, known, view, tuple(transit), moment)
+        job = _Job(self, plan, prepared, known, view, tuple(transit), moment, signers)
         protected = Protected()
         try:
             if heavy:
@@ -92,26 +96,41 @@ class _Job:
     view: SiteView
     transit: tuple[Field, ...]
     moment: float
+    signers: Mapping[str, Signer] = field(repr=False)
 
     def run(self, protected: Protected) -> None:
-        """Fill `protected`, one cipher at a time, then the mail that passes as it came."""
+        """Fill `protected`: each content once per cipher, then the mail that passes as it came."""
         groups = _groups(self.plan)
-        ciphers = dict.fromkeys(group[0].cipher for group in groups.values() if group[0].cipher is not None)
-        if ciphers:
-            secured = self._secured()
-            for cipher in ciphers:
-                members = {number: group for number, group in groups.items() if group[0].cipher == cipher}
+        sealed: dict[_Content, dict[Cipher, dict[int, list[RecipientPlan]]]] = {}
+        for number, group in groups.items():
+            cipher = group[0].cipher
+            if cipher is not None:
+                sealed.setdefault(_content_of(group), {}).setdefault(cipher, {})[number] = group
+        for content, by_cipher in sealed.items():
+            secured = self._secured(content)
+            for cipher, members in by_cipher.items():
                 self._encrypt(cipher, secured, members, protected)
         for number, group in groups.items():
             if group[0].protection == "none":
                 self._pass(number, group, protected)
 
-    def _secured(self) -> SecuredEntity:
+    def _secured(self, content: "_Content") -> SecuredEntity:
         """What is encrypted, the same for every cipher; the spool never sees more of a hidden subject."""
-        message = self.prepared.message
-        if self.prepared.hide_subject:
-            return hide_subject(message, listed_only=self.prepared.ime == "2.0")
-        return secured_entity(message.with_headers(without_protection(message.headers)))
+        prepared = self.prepared
+        secured = payload(
+            prepared.message,
+            hide=prepared.hide_subject,
+            listed_only=prepared.ime == "2.0",
+            bound=content.bound,
+            blind=content.blind,
+        )
+        return self._signed(secured, content.signed_by)
+
+    def _signed(self, secured: SecuredEntity, signed_by: str) -> SecuredEntity:
+        """Sign, then encrypt (RFC 8551 section 3.6); as it is without a signer."""
+        if not signed_by:
+            return secured
+        return signed(secured, self.signers[signed_by], self.moment, self.tools.randomness)
 
     def _encrypt(
         self, cipher: Cipher, secured: SecuredEntity, groups: Mapping[int, list[RecipientPlan]], protected: Protected
@@ -124,7 +143,7 @@ class _Job:
         sealed = self.tools.spool.write(encryptor.chunks(entity), size)
         protected.bodies.append(sealed)
         for number, group in groups.items():
-            readers = [self.known[thumbprint] for plan in group for thumbprint in plan.keys]
+            readers = [self.known[thumbprint] for plan in group for thumbprint in (*plan.keys, *plan.additional)]
             wrapped = frame(_unique(readers), key, size, encryptor.tag, oaep=_oaep(group))
             smime = HeaderBlock((*self._outer(outer, group).fields, *outer_smime_fields(cipher)))
             head = smime.to_bytes() + b"\r\n"
@@ -144,9 +163,12 @@ class _Job:
             )
 
     def _pass(self, number: int, group: list[RecipientPlan], protected: Protected) -> None:
-        message = self.prepared.message
-        head = self._outer(message.headers, group).to_bytes() + b"\r\n"
-        sealed = self.tools.spool.write([message.body], len(message.body))
+        version = self.prepared.versions.get(group[0].address.key)
+        message = self.prepared.message if version is None else version.message
+        headers, body = self._clear(message, group[0].signed_by)
+        head = self._outer(headers, group).to_bytes() + b"\r\n"
+        size = sum(map(len, body))
+        sealed = self.tools.spool.write(body, size)
         protected.bodies.append(sealed)
         self._add(
             protected,
@@ -155,10 +177,18 @@ class _Job:
                 id=self.tools.new_id(self.moment),
                 body_id=sealed.id,
                 head=head,
-                eight_bit=_has_eight_bit(message.body),
-                wire_size=len(head) + len(message.body),
+                eight_bit=any(map(_has_eight_bit, body)),
+                wire_size=len(head) + size,
             ),
         )
+
+    def _clear(self, message: Message, signed_by: str) -> tuple[HeaderBlock, tuple[memoryview, ...]]:
+        """Header and body of what leaves unencrypted: as it came (P7), or signed."""
+        if not signed_by:
+            return message.headers, (message.body,)
+        secured = payload(message, hide=False, listed_only=False, bound=False)
+        headers, body = as_message(self._signed(secured, signed_by))
+        return without_broken_signatures(headers, self.view.managed), body
 
     def _outer(self, outer: HeaderBlock, group: list[RecipientPlan]) -> HeaderBlock:
         own = copy_headers(self.prepared, outer, group, self.tools.id_key, self.tools.hostname)
@@ -167,6 +197,21 @@ class _Job:
     def _add(self, protected: Protected, number: int, envelope: Envelope) -> None:
         protected.envelopes.append(envelope)
         protected.envelope_of[number] = envelope.id
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What makes one content differ from another of the same message."""
+
+    signed_by: str
+    bound: bool
+    blind: Address | None
+    """The one recipient inside it, when its gateway binds recipients and nobody else may know of them."""
+
+
+def _content_of(group: Sequence[RecipientPlan]) -> _Content:
+    first = group[0]
+    return _Content(first.signed_by, first.bound, first.address if first.bound and first.blind else None)
 
 
 def _groups(plan: Plan) -> dict[int, list[RecipientPlan]]:

@@ -9,21 +9,27 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import structlog
 
-from ime_gateway.base.errors import AlreadySeen, OtherSignerFirst, StoreUnavailable, UnreadableMail
+from ime_gateway.base.errors import AlreadySeen, OpenedForOthers, OtherSignerFirst, StoreUnavailable, UnreadableMail
 from ime_gateway.base.ids import RANDOM_BYTES, new_id
 from ime_gateway.base.outcome import Accepted, Outcome, Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.address import Address
 from ime_gateway.mail.delivery_report import ReportedMessage, ReportedRecipient
 from ime_gateway.mail.message import parse_message
+from ime_gateway.pipeline.call_ahead import CallAhead
+from ime_gateway.pipeline.ciphertext_memory import alert_of_reuse
 from ime_gateway.pipeline.container_replies import ContainerReplies
+from ime_gateway.pipeline.exchange_in import ExchangeMail
+from ime_gateway.pipeline.exchange_replies import ExchangeReplies
 from ime_gateway.pipeline.ime_addresses import relay_facts
 from ime_gateway.pipeline.left_out import left_out_events, left_out_recipients
 from ime_gateway.pipeline.next_hop_size import oversize
+from ime_gateway.pipeline.older_keys import warn_of_older_keys
 from ime_gateway.pipeline.outer_headers import transit_fields
 from ime_gateway.pipeline.parcel import accepted_events, build_parcel, refused_events, submission_events
 from ime_gateway.pipeline.planning import Planned, Planner, refusal_of
@@ -69,11 +75,17 @@ class Receiver:
     handover: Handover
     """Takes freshly accepted rows for delivery at once."""
     containers: ContainerReplies
+    exchange: ExchangeReplies
+    call_ahead: CallAhead | None = None
+    """Asks about recipients of mail from outside; None: all are taken."""
 
     async def may_mail(self, session: SessionInfo, sender: Address | None) -> RelayFacts | Refused:
         """Live data as of now: a change by an administrator holds from the next MAIL on."""
         view = await self.directory.view()
-        return relay_facts(view, self.planner.pseudo_recipient)
+        facts = relay_facts(view, self.planner.pseudo_recipient)
+        if session.role == "internet" and self.call_ahead is not None:
+            return replace(facts, unknown=partial(self.call_ahead.refusal, view))
+        return facts
 
     async def turned_away(
         self, session: SessionInfo, sender: Address | None, recipient: Address | None, refused: Refused
@@ -111,6 +123,8 @@ class Receiver:
         planned = await self.planner.plan(submission, view)
         if isinstance(planned, Refused):
             return await self._refuse(submission, planned, message_id, None)
+        if isinstance(planned, ExchangeMail):
+            return await self.exchange.carry_out(planned, submission, message_id)
         if not isinstance(planned, Planned):
             return await self.containers.carry_out(planned, submission, message_id)
         refusal = refusal_of(planned)
@@ -118,7 +132,7 @@ class Receiver:
             return await self._refuse(submission, refusal, message_id, planned)
         transit = transit_fields(submission, self.protector.hostname, message_id, self.planner.trace_key)
         protected = await self.protector.protect(
-            planned.plan, planned.prepared, planned.known, view, transit, submission.received_at
+            planned.plan, planned.prepared, planned.known, view, transit, submission.received_at, planned.signers
         )
         default_route = self.planner.settings.delivery.default_route
         too_large = oversize(
@@ -136,19 +150,29 @@ class Receiver:
         except OtherSignerFirst:
             assert container is not None
             return await self.containers.other_signer_first(container, submission, message_id)
+        except OpenedForOthers:
+            detail = "its content key was opened for other recipients a moment ago; the next attempt passes it sealed"
+            refusal = Refused(Reason.CIPHERTEXT_REUSED, detail, temporary=True)
+            log.error("ciphertext-reused: two messages with one content key came at once", alert=True, id=message_id)
+            return await self._refuse(submission, refusal, message_id, planned)
+        alert_of_reuse(planned.plan, message_id)
+        if planned.prepared.older_keys:
+            partner = submission.sender.domain if submission.sender is not None else ""
+            warn_of_older_keys(planned.prepared.older_keys, partner, message_id)
         return Accepted(message_id)
 
     async def _enqueue(self, submission: Submission, planned: Planned, protected: Protected, message_id: str) -> None:
         parcel = build_parcel(submission, planned, protected, message_id, self.protector.new_id)
         events = accepted_events(parcel)
         owner = self.owner if self.handover.has_room else None
+        prepared = planned.prepared
         reports: list[Parcel] = []
         try:
             told = left_out_recipients(planned)
             if told:
                 reports.append(await self._report(told, submission, parcel))
             events += left_out_events(planned, parcel, {each.address for each in told})
-            leased = await self.queue.enqueue(parcel, events, owner, reports, planned.prepared.container)
+            leased = await self.queue.enqueue(parcel, events, owner, reports, prepared.container, prepared.incoming)
         except BaseException:
             self.protector.discard(protected)
             for report in reports:

@@ -4,9 +4,11 @@ Mail from inside returns by the trusted connector, mail from outside goes by the
 nothing from outside ever gains the trust of the inside.
 """
 
-from ime_gateway.pipeline.gather_facts import partner_of
+from ime_gateway.base.errors import UnreadableMail
+from ime_gateway.mail.address import parse_path
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.queue import LeasedRow, Origin
+from ime_gateway.settings.inheritance import recipient_settings
 
 
 def route_of(view: SiteView, default_route: str, origin: Origin, domain: str) -> str | None:
@@ -20,17 +22,26 @@ def route_of(view: SiteView, default_route: str, origin: Origin, domain: str) ->
         return (managed.return_to or managed.deliver_to) if origin == "internal" else managed.deliver_to
     if origin == "internet":
         return None
-    partner = partner_of(view, domain)
-    return partner.route if partner is not None and partner.route else default_route
+    return recipient_settings(view.policy, view.partners, {}, domain).route.value or default_route
 
 
 def must_wait(view: SiteView, leased: LeasedRow) -> bool:
-    """Whether a row that was accepted as plain mail may not leave so any more: its partner is mandatory by now (P1).
+    """Whether a row that was accepted as plain mail may not leave so any more: encryption became mandatory (P1).
 
     Reports are no content of ours and go on; so does what the internet sent to our own domains.
     """
     if leased.row.protection != "none" or leased.origin == "internet" or not leased.sender:
         return False
-    domain = leased.row.recipient.rpartition("@")[2].lower()
-    partner = None if domain in view.managed else partner_of(view, domain)
-    return partner is not None and partner.encryption == "mandatory"
+    address = _key(leased.row.recipient)
+    if address.rpartition("@")[2] in view.managed:
+        return False
+    settings = recipient_settings(view.policy, view.partners, view.addresses, address)
+    return settings.encryption.value == "mandatory"
+
+
+def _key(recipient: str) -> str:
+    """`Address.key` of what was accepted as an address once."""
+    try:
+        return parse_path(recipient).key
+    except UnreadableMail:
+        return recipient.lower()

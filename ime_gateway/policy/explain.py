@@ -3,7 +3,7 @@
 from typing import NotRequired, TypedDict
 
 from ime_gateway.policy.facts import Direction
-from ime_gateway.policy.plan import Plan, RecipientPlan
+from ime_gateway.policy.plan import Considered, Plan, RecipientPlan
 
 
 class NotTakenLine(TypedDict):
@@ -12,6 +12,19 @@ class NotTakenLine(TypedDict):
     protection: str
     reason: str
     detail: str
+
+
+class CandidateLine(TypedDict):
+    """A certificate that was looked at for a recipient."""
+
+    key: str
+    """Its thumbprint; empty for a line that says why there is none: a group, a directory that did not answer."""
+    protection: str
+    usable: bool
+    reason: str
+    detail: str
+    selected_by: str
+    """`automatic` (its own addresses), `manual`, `domain`, `inherited` (from a domain above), or `directory`."""
 
 
 class RecipientLine(TypedDict):
@@ -26,6 +39,12 @@ class RecipientLine(TypedDict):
     detail: str
     key: str | None
     not_taken: list[NotTakenLine]
+    candidates: list[CandidateLine]
+    """In the order in which they were tried; empty where nothing asks for encryption."""
+    additional: list[str]
+    """Thumbprints of the certificates that it is encrypted to besides."""
+    signed_by: str | None
+    """Thumbprint of the certificate that signs it here."""
 
 
 class Explanation(TypedDict):
@@ -42,17 +61,19 @@ class Explanation(TypedDict):
     """Why a message is taken and nothing is sent; for people, and not part of the contract."""
 
 
-def explain(direction: Direction, ime: str | None, plan: Plan, reply: str | None, *, hide_subject: bool) -> Explanation:
+def explain(
+    direction: Direction, ime: str | None, plan: Plan, reply: str | None, *, hide_subject: bool, temporary: bool = False
+) -> Explanation:
     """Lay out a plan; recipients keep the plan's order (To, Cc, Bcc, other RCPT, sent copy).
 
-    hide_subject: the subject is hidden wherever the message is encrypted.
+    hide_subject: the subject is hidden wherever the message is encrypted. temporary: the reply says "later".
     """
     encrypted = any(recipient.protection not in (None, "none") for recipient in plan.recipients)
-    sent = plan.decision == "deliver" and bool(plan.recipients)
+    sent = plan.decision == "deliver" and bool(plan.recipients) and not temporary
     return {
         "direction": direction,
         "ime": ime,
-        "decision": plan.decision,
+        "decision": "defer" if temporary else plan.decision,
         "reply": reply,
         "recipients": [_line(recipient) for recipient in plan.recipients],
         "subject_hidden": hide_subject and encrypted if sent else None,
@@ -86,4 +107,19 @@ def _line(plan: RecipientPlan) -> RecipientLine:
             {"protection": entry.protection, "reason": entry.reason.value, "detail": entry.detail}
             for entry in plan.not_taken
         ],
+        "candidates": [_candidate(entry) for entry in plan.considered],
+        "additional": list(plan.additional),
+        "signed_by": plan.signed_by or None,
+    }
+
+
+def _candidate(entry: Considered) -> CandidateLine:
+    candidate = entry.candidate
+    return {
+        "key": candidate.thumbprint,
+        "protection": entry.protection,
+        "usable": candidate.usable,
+        "reason": candidate.reason.value,
+        "detail": candidate.detail,
+        "selected_by": candidate.selected_by,
     }

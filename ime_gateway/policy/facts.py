@@ -13,6 +13,10 @@ from ime_gateway.mail.address import Address
 Direction = Literal["outgoing", "internal", "incoming"]
 Copy = Literal["recipient", "sent"]
 EncryptionMode = Literal["mandatory", "on-request", "opportunistic", "never"]
+SigningMode = Literal["never", "on-request", "always"]
+SelectedBy = Literal["automatic", "manual", "domain", "inherited", "directory"]
+"""Named by the address itself; chosen by an administrator for it; set for its domain; set for a domain above; found in
+a directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Candidate:
     """The owner is known to read AuthEnvelopedData (RFC 8551 section 2.5.2)."""
     reads_oaep: bool = False
     """The owner is known to read RSAES-OAEP with SHA-256 (RFC 4055 section 4.1)."""
+    selected_by: SelectedBy = "automatic"
+    """How it came to be a candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +48,17 @@ class RecipientFacts:
     """True: in neither To nor Cc as delivered, so nobody else may learn of them (P6)."""
     managed: bool
     partner_encryption: EncryptionMode | None
-    """The mode agreed with the recipient's domain; None for domains that are no partners."""
+    """The mode that holds for mail to this recipient; None for managed domains, where only requests count."""
     personal: tuple[Candidate, ...] = ()
     domain: tuple[Candidate, ...] = ()
+    mode_origin: str = ""
+    """Where that mode is set: `address x`, `domain x`, `*.x`, `global`, `default`."""
+    bound: bool = False
+    """The recipient's gateway opens only what our domain signed with the recipient inside (`bound_recipients`)."""
+    version: int = 0
+    """Incoming: recipients with the same number get the same content; 0: the message as it came."""
+    arrived: tuple[Reason, str] | None = None
+    """Incoming: why the recipient gets that content, with the evidence; None: nothing was found about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +74,11 @@ class MessageFacts:
     calendar: bool
     """The message is an invitation or another meeting message."""
     unavailable: str = ""
-    """What the sender asked for that this version cannot do (signing, portal); empty: nothing."""
+    """What the sender asked for that this version cannot do (the portal); empty: nothing."""
+    sealed_already: bool = False
+    """The sender's own program encrypted the whole of it."""
+    answers_protected: bool = False
+    """It answers, forwards or returns mail that came encrypted, and policy wants such mail encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +93,33 @@ class PolicyFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SigningFacts:
+    """Whether this message shall be signed on its way out, and which keys could do it."""
+
+    mode: SigningMode = "never"
+    origin: str = ""
+    """Where that is set, as `RecipientFacts.mode_origin`."""
+    asked: bool = False
+    """`x-smsign` or `[sign]` of an insider."""
+    protected_already: bool = False
+    """The sender's own program signed or encrypted it: another signature around it would hide that one."""
+    is_report: bool = False
+    """The envelope sender is empty: programs read it, and look for its type on the outside (RFC 6522)."""
+    personal: tuple[Candidate, ...] = ()
+    """Keys of the author on this gateway, best first."""
+    domain: tuple[Candidate, ...] = ()
+    """The current key of the author's domain."""
+    missing: str = ""
+    """Why there is no key at all, for people."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything `decide` needs; recipients in the order To, Cc, Bcc, other RCPT, sent copy."""
 
     message: MessageFacts
     policy: PolicyFacts
     recipients: tuple[RecipientFacts, ...]
+    signing: SigningFacts = SigningFacts()
+    additional: tuple[Candidate, ...] = ()
+    """Certificates to which everything is encrypted, too (`[policy] additional_certificates`)."""

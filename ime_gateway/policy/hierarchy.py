@@ -1,8 +1,8 @@
 """The encryption hierarchy for one recipient: the best method that this recipient can open.
 
 Methods are tried in the order of the policy; a personal certificate comes before the one of the
-domain because only its owner can read the mail. Every method that is not taken leaves its reason
-(P4). The later methods (OpenPGP, TLS, portal) take their places in `_CANDIDATES`.
+domain because only its owner can read the mail. Every method and every certificate that is not taken
+leaves its reason (P4). The later methods (OpenPGP, TLS, portal) take their places in `_CANDIDATES`.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import Literal
 
 from ime_gateway.base.reasons import Reason
 from ime_gateway.policy.facts import Candidate, RecipientFacts
-from ime_gateway.policy.plan import NotTaken
+from ime_gateway.policy.plan import Considered, NotTaken
 
 Method = Literal["smime-personal", "smime-domain"]
 
@@ -30,6 +30,7 @@ class Choice:
     reason: Reason
     detail: str
     not_taken: tuple[NotTaken, ...]
+    considered: tuple[Considered, ...]
 
 
 def choose(recipient: RecipientFacts, hierarchy: tuple[str, ...]) -> Choice:
@@ -43,21 +44,21 @@ def choose(recipient: RecipientFacts, hierarchy: tuple[str, ...]) -> Choice:
         for method in _CANDIDATES
         if method not in hierarchy
     ]
+    considered: list[Considered] = []
     taken: tuple[Method, Candidate] | None = None
     for name in hierarchy:
         method = _method(name)
         candidates = _CANDIDATES[method](recipient)
-        usable = next((candidate for candidate in candidates if candidate.usable), None)
-        if taken is not None:
-            not_taken.append(NotTaken(method, taken[1].reason, f"{taken[0]} comes first in the hierarchy"))
-        elif usable is not None:
-            taken = (method, usable)
-        else:
-            not_taken.append(_unusable(method, candidates))
+        considered += (Considered(method, candidate) for candidate in candidates)
+        if taken is None:
+            usable = next((candidate for candidate in candidates if candidate.usable), None)
+            taken = None if usable is None else (method, usable)
+        not_taken += _passed_over(method, candidates, taken)
     if taken is not None:
-        return Choice(taken[0], taken[1], taken[1].reason, taken[1].detail, tuple(not_taken))
+        reason, detail = taken[1].reason, taken[1].detail
+        return Choice(taken[0], taken[1], reason, detail, tuple(not_taken), tuple(considered))
     reason, detail = _heaviest(not_taken)
-    return Choice(None, None, reason, detail, tuple(not_taken))
+    return Choice(None, None, reason, detail, tuple(not_taken), tuple(considered))
 
 
 def _method(name: str) -> Method:
@@ -68,11 +69,23 @@ def _method(name: str) -> Method:
     raise ValueError(f"unknown method {name!r} in the hierarchy")
 
 
-def _unusable(method: Method, candidates: tuple[Candidate, ...]) -> NotTaken:
-    if candidates:
-        return NotTaken(method, candidates[0].reason, candidates[0].detail)
-    where = "imported for this address" if method == "smime-personal" else "set for this domain"
-    return NotTaken(method, Reason.NO_CERTIFICATE, f"none is {where}")
+def _passed_over(
+    method: Method, candidates: tuple[Candidate, ...], taken: tuple[Method, Candidate] | None
+) -> list[NotTaken]:
+    """One entry for each certificate of the method but the one that is taken, and one for a method without any."""
+    if not candidates:
+        if taken is not None:
+            return [NotTaken(method, taken[1].reason, f"{taken[0]} comes first in the hierarchy")]
+        where = "imported for this address" if method == "smime-personal" else "set for this domain"
+        return [NotTaken(method, Reason.NO_CERTIFICATE, f"none is {where}")]
+    return [_beaten(method, candidate, taken) for candidate in candidates if taken is None or candidate is not taken[1]]
+
+
+def _beaten(method: Method, candidate: Candidate, taken: tuple[Method, Candidate] | None) -> NotTaken:
+    if taken is None or not candidate.usable:
+        return NotTaken(method, candidate.reason, candidate.detail)
+    winner = "another one" if taken[0] == method else taken[0]
+    return NotTaken(method, taken[1].reason, f"{winner} comes first; {candidate.detail}")
 
 
 def _heaviest(not_taken: list[NotTaken]) -> tuple[Reason, str]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.address import Address
-from ime_gateway.policy.facts import Copy
+from ime_gateway.policy.facts import Candidate, Copy
 
 ProtectionName = Literal["smime-personal", "smime-domain", "none"]
 Cipher = Literal["aes-256-cbc", "aes-256-gcm"]
@@ -22,6 +22,14 @@ class NotTaken:
     protection: str
     reason: Reason
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A certificate that was looked at for a recipient, whatever came of it."""
+
+    protection: str
+    candidate: Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,16 @@ class RecipientPlan:
     oaep: bool = False
     """The content key goes to RSA keys with OAEP, because this recipient is known to read it; else PKCS#1 v1.5."""
     not_taken: tuple[NotTaken, ...] = ()
+    considered: tuple[Considered, ...] = ()
+    """Every candidate in the order in which they were tried; empty where nothing asks for encryption."""
+    additional: tuple[str, ...] = ()
+    """Thumbprints of the certificates that every envelope is encrypted to besides (an archive)."""
+    signed_by: str = ""
+    """Thumbprint of the certificate whose key signs the content; empty: it is not signed here."""
+    bound: bool = False
+    """Header and recipients stand inside the signature, a blind recipient's own address as Bcc."""
+    version: int = 0
+    """Which of the messages this recipient gets (`RecipientFacts.version`)."""
 
 
 @dataclass(frozen=True, slots=True)

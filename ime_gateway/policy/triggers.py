@@ -28,8 +28,6 @@ class Wishes:
     @property
     def unavailable(self) -> str:
         """What this version cannot do, in words; empty when it can do everything asked for."""
-        if self.sign:
-            return "signing on request is not available in this version"
         if self.portal:
             return "the portal is not available in this version"
         return ""
@@ -38,17 +36,19 @@ class Wishes:
 def read_wishes(headers: HeaderBlock, keywords: SubjectKeywords) -> Wishes:
     """Read and remove the words by which an insider steers the gateway.
 
-    A control header counts when its value is `yes` in any case (SEPPmail's add-in writes that).
-    Keywords are looked for in the decoded, unfolded subject in any case (RFC 2047).
+    A control header counts when its value is `yes` in any case (SEPPmail's add-in writes that); for encryption
+    everything counts that is no clear "no", so that `true` or `1` never costs anybody their secret.
+    Keywords are looked for in the decoded, unfolded subject in any case (RFC 2047). Contradictions stay as they are:
+    `policy/decide` takes the safer wish.
     """
-    sensitivity = _value(headers, "sensitivity")
-    subject_field = headers.first("subject")
-    subject = decode_words(subject_field.text) if subject_field is not None else ""
+    sensitivity = {" ".join(field.text.lower().split()) for field in headers.all("sensitivity")}
+    subjects = [decode_words(field.text) for field in headers.all("subject")]
+    subject = subjects[0] if subjects else ""
     found = {
-        "encrypt": _said(headers, "x-smenc") or sensitivity in ("company-confidential", "company confidential"),
+        "encrypt": _asked(headers, "x-smenc") or not sensitivity.isdisjoint(_CONFIDENTIAL),
         "plain": _said(headers, "x-smplain"),
         "sign": _said(headers, "x-smsign"),
-        "portal": _said(headers, "x-smwebmail") or sensitivity == "private",
+        "portal": _said(headers, "x-smwebmail") or "private" in sensitivity,
     }
     reply = headers.first("in-reply-to") is not None or headers.first("references") is not None
     own, quoted = _own_words(subject, reply=reply)
@@ -59,6 +59,10 @@ def read_wishes(headers: HeaderBlock, keywords: SubjectKeywords) -> Wishes:
         edited = edited or spoken
     # In a reply the words may be an outsider's (P5): those still count that make the mail safer.
     quoted, spoken = _take_out(quoted, keywords.encrypt)
+    found["encrypt"] = found["encrypt"] or spoken
+    edited = edited or spoken
+    # A second subject is no subject, but somebody may have meant it.
+    spoken = any(_take_out(other, keywords.encrypt)[1] for other in subjects[1:_MOST_SUBJECTS])
     found["encrypt"] = found["encrypt"] or spoken
     edited = edited or spoken
     rest = f"{own} {quoted}".strip() if own and quoted else own or quoted
@@ -87,6 +91,10 @@ def hides_subject(
             return True
 
 
+_CONFIDENTIAL = frozenset({"company-confidential", "company confidential"})
+"""RFC 2156 section 5.3.4 and what Outlook's dialogue calls it."""
+_REFUSALS = frozenset({"", "no", "n", "false", "off", "0"})
+_MOST_SUBJECTS = 16
 _WISH_HEADERS = frozenset({"x-smenc", "x-smsign", "x-smplain", "x-smwebmail", "x-smsubjectencrypt"})
 
 
@@ -120,9 +128,8 @@ def _said(headers: HeaderBlock, name: str) -> bool:
     return any(field.text.strip().lower() == "yes" for field in headers.all(name))
 
 
-def _value(headers: HeaderBlock, name: str) -> str:
-    field = headers.first(name)
-    return field.text.strip().lower() if field is not None else ""
+def _asked(headers: HeaderBlock, name: str) -> bool:
+    return any(field.text.strip().lower() not in _REFUSALS for field in headers.all(name))
 
 
 def _take_out(subject: str, words: Iterable[str]) -> tuple[str, bool]:

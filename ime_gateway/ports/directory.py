@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ime_gateway.certs.certificate import Certificate
-from ime_gateway.settings.site import ManagedDomain, PartnerDomain, Policy
+from ime_gateway.settings.site import AddressSettings, ManagedDomain, PartnerDomain, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,10 @@ class SiteView:
     """Of partner domains (`smime_certificates`) and managed ones (`internal_certificates`)."""
     intermediates: tuple[Certificate, ...] = ()
     """CA certificates that were imported and are no roots: links for path building."""
+    addresses: Mapping[str, AddressSettings] = field(default_factory=dict)
+    """Settings of single addresses, by `Address.key`."""
+    additional_certificates: tuple[Certificate, ...] = ()
+    """To which everything that is encrypted with S/MIME is encrypted, too (an archive)."""
 
 
 class Directory(Protocol):
@@ -56,4 +60,9 @@ class Directory(Protocol):
 
     async def certificates(self, view: SiteView, addresses: Sequence[str]) -> Mapping[str, tuple[Certificate, ...]]:
         """Certificates by address key (`Address.key`), as of `view.generation` or newer."""
+        ...
+
+    async def named(self, view: SiteView, thumbprints: Sequence[str]) -> Mapping[str, Certificate]:
+        """Imported certificates by thumbprint, whoever they are for; unknown ones are missing. As of `view.generation`
+        or newer."""
         ...

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:  # ports/containers speaks of parcels and events in turn
     from ime_gateway.ports.containers import ContainerRecord
+    from ime_gateway.ports.incoming import IncomingRecord
 
 Origin = Literal["internal", "internet"]
 RowState = Literal["queued", "sending", "deferred", "held"]
@@ -207,6 +208,7 @@ class Queue(Protocol):
         lease_owner: str | None,
         reports: Sequence[Parcel] = (),
         container: "ContainerRecord | None" = None,
+        incoming: "IncomingRecord | None" = None,
     ) -> list[LeasedRow]:
         """Commit the parcel, its events and the DSNs about it in one transaction. With `lease_owner`
         the parcel's rows are leased to that worker at once and returned, so that it delivers without
@@ -214,7 +216,9 @@ class Queue(Protocol):
         parcel was; committed with it. Raises AlreadySeen, and nothing is written, when its replay key is
         remembered: the caller discards the bodies as after StoreUnavailable, and asks `Containers.seen`
         who sent it then. Raises OtherSignerFirst, and nothing is written, when it brings a pin of first use
-        and its person has got another pin meanwhile, but not this one approved."""
+        and its person has got another pin meanwhile, but not this one approved. `incoming`: what is remembered of mail
+        that came encrypted or signed; committed with it. Raises OpenedForOthers, and nothing is written, when one of
+        its content keys was opened for other addresses meanwhile."""
         ...
 
     async def lease(self, owner: str, limit: int) -> list[LeasedRow]:

@@ -4,7 +4,7 @@ The session speaks RFC 5321 and owns the connection; whoever implements `Recepti
 A reply of success is written only after `receive` returned `Accepted` (RFC 5321 section 6.1).
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -43,6 +43,8 @@ class RelayFacts:
     """Keys (`Address.key`) of the addresses at which internal mail encryption listens (IME 1.0)."""
     ime_domains: frozenset[str] = frozenset()
     """Domains whose every address takes containers (IME 2.0); lower case, A-labels."""
+    unknown: Callable[[Address], Awaitable[Refused | None]] | None = None
+    """Why a recipient that may be written to does not exist; None, or an answer of None: it is taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ime_gateway.certs.certificate import Certificate
+from ime_gateway.ports.authorities import Authorities
 from ime_gateway.ports.containers import Pin
 from ime_gateway.ports.directory import SiteView, TrustEntry
+from ime_gateway.ports.domain_keys import DomainKeys
+from ime_gateway.ports.exchange import CandidateBook, PartnerTests
 from ime_gateway.ports.queue import Event, HeldEvidence, QueueLine
-from ime_gateway.settings.site import ManagedDomain, PartnerDomain, Policy
+from ime_gateway.ports.revocation import RevocationAnswers
+from ime_gateway.ports.thumbprint_checks import Notices, ThumbprintChecks
+from ime_gateway.settings.site import AddressSettings, ManagedDomain, PartnerDomain, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,18 @@ class CertificateEntry:
     """Address keys (`Address.key`) for which it may be chosen."""
     has_private_key: bool
     imported_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateEnd:
+    """When a stored certificate of a person ends; what a daily walk over 100,000 of them needs and no more."""
+
+    thumbprint: str
+    subject: str
+    addresses: tuple[str, ...]
+    """Address keys."""
+    not_after: float
+    """Seconds since 1970 UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +115,34 @@ class RegistryTransaction(Protocol):
         ...
 
     def delete_domain(self, name: str) -> bool:
-        """Remove a managed or partner domain, with the keys of its IME address; False when there is none."""
+        """Remove a managed or partner domain, with its keys and those of its IME address; False when there is none."""
+        ...
+
+    def put_address(self, settings: AddressSettings) -> bool:
+        """Set what holds for one address (`Address.key`), whatever was set before; False when nothing changed."""
+        ...
+
+    def delete_address(self, address: str) -> bool:
+        """Let an address inherit everything again; False when nothing was set."""
+        ...
+
+    def put_additional_certificates(self, certificates: Sequence[Certificate]) -> bool:
+        """Replace the certificates to which everything is encrypted, too; False when nothing changed."""
+        ...
+
+    @property
+    def domain_keys(self) -> DomainKeys:
+        """Key pairs that stand for whole managed domains."""
+        ...
+
+    @property
+    def checks(self) -> ThumbprintChecks:
+        """Who compared which thumbprint with whom."""
+        ...
+
+    @property
+    def notices(self) -> Notices:
+        """What administrators were told already."""
         ...
 
     def put_certificate(self, certificate: Certificate, addresses: Sequence[str], private_key: bytes | None) -> bool:
@@ -114,6 +158,10 @@ class RegistryTransaction(Protocol):
         self, *, address: str = "", search: str = "", limit: int = 1000, offset: int = 0
     ) -> list[CertificateEntry]:
         """Certificates by address key, or by a part of address, subject or thumbprint."""
+        ...
+
+    def people_ends(self, *, after: str = "", limit: int = 1000) -> list[CertificateEnd]:
+        """Ends of the certificates of people, by thumbprint: those after this one."""
         ...
 
     def certificate(self, thumbprint: str) -> CertificateEntry | None:
@@ -177,6 +225,26 @@ class RegistryTransaction(Protocol):
 
     def container_counts(self, domain: str = "") -> ContainerCounts:
         """Pins and open challenges of the people of one domain, or of all."""
+        ...
+
+    @property
+    def authorities(self) -> Authorities:
+        """The built-in CA, what it issued, and requests that wait for their certificate."""
+        ...
+
+    @property
+    def revocations(self) -> RevocationAnswers:
+        """What is stored about revocations."""
+        ...
+
+    @property
+    def candidates(self) -> CandidateBook:
+        """Certificates that mail or directories brought."""
+        ...
+
+    @property
+    def partner_tests(self) -> PartnerTests:
+        """Self-tests with partners."""
         ...
 
     def audit(self, actor: str, action: str, detail: str) -> None:

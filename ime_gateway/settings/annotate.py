@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ime_gateway.settings import model
-from ime_gateway.settings.model import Listener, Settings
+from ime_gateway.settings.model import Ldap, Listener, Settings
 
 _WIDTH = 110
 _INTRODUCTION = """\
@@ -43,9 +43,27 @@ def annotated_gateway_toml(*, hostname: str, store_url: str) -> str:
         if name == "listener":
             parts.append(_table("[[listener]]", Listener, listeners[0], notes, explained=True))
             parts.append(_table("[[listener]]", Listener, listeners[1], notes, explained=False))
+        elif name == "ldap":
+            parts.append(_example("[[ldap]]", Ldap, _LDAP_EXAMPLE, notes))
         elif isinstance(field.annotation, type):
             parts.append(_table(f"[{name}]", field.annotation, chosen.get(name, {}), notes, explained=True))
     return "\n".join(parts)
+
+
+_LDAP_EXAMPLE: Mapping[str, object] = {
+    "name": "corp",
+    "url": "ldaps://dc.acme.example",
+    "base": "DC=acme,DC=example",
+    "certificates": "candidates",
+}
+
+
+def _example(
+    header: str, section: type[BaseModel], values: Mapping[str, object], notes: Mapping[tuple[str, str], str]
+) -> str:
+    """A table that is not in force: every line of it is commented out."""
+    table = _table(header, section, values, notes, explained=True)
+    return "".join(line if line.startswith("#") else f"# {line}" for line in table.splitlines(keepends=True))
 
 
 def _table(

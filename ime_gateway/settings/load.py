@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -22,10 +22,13 @@ from ime_gateway.settings.model import Listener, Settings
 from ime_gateway.settings.site import Site
 from ime_gateway.settings.toml_lines import KeyPath, LineIndex
 
+AnySection = TypeVar("AnySection", bound=BaseModel)
+
 PREFIX = "IMEGW_"
 """Environment variables `IMEGW_SECTION__KEY` override the file; names without `__` are not settings."""
 
-_OPTIONAL_PATHS = {"certificate", "key", "client_ca", "password_file", "ime_key_password_file"}
+_PASSWORD_FILES = {"password_file", "ime_key_password_file", "domain_key_password_file"}
+_OPTIONAL_PATHS = {"certificate", "key", "client_ca", "ca_file", *_PASSWORD_FILES}
 
 
 class WrongFileError(ConfigurationError):
@@ -76,6 +79,15 @@ def load_site(path: Path) -> SiteFile:
         return SiteFile(path, Site.model_validate(data), lines)
     except ValidationError as error:
         raise WrongFileError(_problems(error, Site, path, lines, data, {})) from None
+
+
+def table_problems(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
+    """What is wrong with a single table that was read by `model` from elsewhere than a file, in the same words."""
+    found: dict[str, None] = {}
+    for detail in error.errors(include_url=False):
+        key = ".".join(str(step) for step in detail["loc"] if isinstance(step, int) or step in model.model_fields)
+        found[f"{key}: {_sentence(detail, model)}" if key else _sentence(detail, model)] = None
+    return tuple(found)
 
 
 def _read_toml(path: Path) -> tuple[str, dict[str, Any]]:
@@ -159,22 +171,19 @@ def _environment_value(value: str, annotation: object) -> object:
 
 
 def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
-    listeners = tuple(
-        listener.model_copy(
-            update={
-                name: folder / value
-                for name in ("certificate", "key", "client_ca")
-                if (value := getattr(listener, name)) is not None
-            }
-        )
-        for listener in settings.listener
-    )
+    listeners = tuple(_beside(folder, one, "certificate", "key", "client_ca") for one in settings.listener)
+    directories = tuple(_beside(folder, one, "ca_file", "password_file") for one in settings.ldap)
     secrets = settings.secrets.model_copy(update={"master_key_file": folder / settings.secrets.master_key_file})
     store = settings.store
     file = store.url.removeprefix("sqlite:///")
     if file != store.url:
         store = store.model_copy(update={"url": f"sqlite:///{folder / file}"})
-    return settings.model_copy(update={"listener": listeners, "secrets": secrets, "store": store})
+    return settings.model_copy(update={"listener": listeners, "secrets": secrets, "store": store, "ldap": directories})
+
+
+def _beside(folder: Path, section: AnySection, *names: str) -> AnySection:
+    found = {name: folder / value for name in names if (value := getattr(section, name)) is not None}
+    return section.model_copy(update=found)
 
 
 def _problems(

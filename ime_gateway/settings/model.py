@@ -5,8 +5,10 @@ field is frozen and documented; an unknown key is an error, never ignored.
 """
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -39,7 +41,22 @@ def _route(value: str) -> str:
     return "smtp://" + rest
 
 
+def _http_url(value: str) -> str:
+    """http only: what is fetched there is signed already, and TLS would ask for the next list (RFC 5280 section 8)."""
+    if not value:
+        return value
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme == "http" and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment or not value.isascii() or any(one in value for one in ' "<>\\'):
+        raise ValueError("must be an http address such as http://pki.acme.example")
+    return value.rstrip("/")
+
+
 HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Route = Annotated[str, AfterValidator(_route)]
 """A next hop: `mx`, or `smtp://HOST[:PORT]` (port 25 when left out; IPv6 in brackets)."""
 
@@ -157,6 +174,21 @@ class Delivery(Section):
     """Longest wait for a reply; after the final dot twice as long (RFC 5321 section 4.5.3.2.6)."""
     idle_seconds: float = Field(default=30.0, gt=0)
     """How long an unused connection is kept for reuse."""
+    call_ahead: bool = True
+    """Ask `deliver_to` at RCPT whether it knows a recipient from outside, so that unknown ones are refused there."""
+
+
+class Lookup(Section):
+    """What is fetched from the network to judge certificates: CRLs and OCSP answers."""
+
+    seconds: float = Field(default=3.0, gt=0, le=60)
+    """Longest wait of a message where policy lets it go on without the answer (`[policy] revocation`: soft-fail)."""
+    fetch_seconds: float = Field(default=60.0, gt=0, le=600)
+    """Longest time for one fetch, redirects included; it goes on when no message waits any longer."""
+    max_bytes: int = Field(default=16_777_216, ge=65_536, le=268_435_456)
+    """Largest CRL, bytes."""
+    allow_networks: tuple[Network, ...] = ()
+    """Networks that may be asked although they are loopback, link-local, private or otherwise not public (SSRF)."""
 
 
 class Ime(Section):
@@ -175,10 +207,22 @@ class Web(Section):
     """A TLS proxy stands in front: cookies are then `__Host-` and Secure, and HSTS is sent."""
     trusted_proxy: str = ""
     """Address of that proxy, whose X-Forwarded-For is believed; empty: nobody's."""
-    portal: HostAndPort = "127.0.0.1:8081"
-    """Where the portal will answer (comes with the portal)."""
+    portal: HostAndPort | Literal[""] = "127.0.0.1:8081"
+    """Where revocation lists of the built-in CA are served, and later the portal; port 0 takes a free one, empty
+    switches it off."""
     portal_url: str = ""
     """How recipients reach the portal from outside."""
+    pki_url: HttpUrl = ""
+    """The http address, reachable for partners, of which `/pki/` leads to [web] portal; it stands in every certificate
+    of the built-in CA. Empty: that of portal_url, by http."""
+
+    @property
+    def pki_base(self) -> str:
+        """The address before `/pki/`, without a slash at its end; empty when there is none."""
+        if self.pki_url:
+            return self.pki_url
+        host = urlsplit(self.portal_url).hostname or ""
+        return f"http://[{host}]" if ":" in host else f"http://{host}" if host else ""
 
 
 class Metrics(Section):
@@ -186,6 +230,92 @@ class Metrics(Section):
 
     address: HostAndPort | Literal[""] = "127.0.0.1:9464"
     """Where metrics answer; empty switches them off."""
+
+
+_LDAP_URL = re.compile(r"(ldaps?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?/?")
+
+
+def _ldap_url(value: str) -> str:
+    found = _LDAP_URL.fullmatch(value)
+    if found is None or not 0 < int(found[3] or 389) < 65536:
+        raise ValueError("must be ldaps://HOST[:PORT] or ldap://HOST[:PORT]")
+    return value.rstrip("/")
+
+
+LdapUrl = Annotated[str, AfterValidator(_ldap_url)]
+"""A directory server: port 636 for `ldaps`, 389 for `ldap` when left out; IPv6 in brackets."""
+
+
+class Ldap(Section):
+    """A directory (LDAP, Active Directory) that is asked for certificates and distribution groups; several may be."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")
+    """How logs and `explain` call it."""
+    url: LdapUrl
+    """`ldaps://HOST[:PORT]`, or `ldap://HOST[:PORT]`. In clear nothing secret may pass: see starttls."""
+    starttls: bool = False
+    """With `ldap://`: begin TLS before anything is said (RFC 4513 section 3)."""
+    ca_file: Path | None = None
+    """PEM file of the CAs that may speak for the directory's TLS certificate; empty: those of this machine."""
+    bind_dn: str = ""
+    """Who we are there: a DN or, in Active Directory, a user principal name. Empty: anonymous."""
+    password: str = Field(default="", repr=False)
+    """Its password, from one of three places."""
+    password_file: Path | None = None
+    """Its first line is the password."""
+    password_env: str = ""
+    """Name of the environment variable that holds the password."""
+    base: str = Field(min_length=1)
+    """The entry below which everything is looked up."""
+    certificates: Literal["off", "candidates", "trusted"] = "off"
+    """Not looked up; used when they name the address and lead to a root; or used on the directory's word."""
+    groups: bool = False
+    """Expand distribution groups in the recipients of mail that must be encrypted."""
+    seconds: float = Field(default=3.0, gt=0, le=60)
+    """Longest wait for an answer; beyond: the mail is deferred with 451 4.4.3 unless another certificate serves."""
+    for_domains: tuple[str, ...] = ()
+    """Domains it is asked about, `*.x` covers sub-domains; empty: all for certificates, the managed ones for groups."""
+
+    @property
+    def host(self) -> str:
+        """Name or address, without brackets."""
+        found = _LDAP_URL.fullmatch(self.url)
+        return found[2].strip("[]") if found else ""
+
+    @property
+    def port(self) -> int:
+        """TCP port."""
+        found = _LDAP_URL.fullmatch(self.url)
+        return int((found and found[3]) or (636 if self.url.startswith("ldaps:") else 389))
+
+    @property
+    def encrypted(self) -> bool:
+        """Everything goes over TLS, whose certificate is checked."""
+        return self.starttls or self.url.startswith("ldaps:")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Ldap":
+        given = [bool(self.password), self.password_file is not None, bool(self.password_env)]
+        if self.starttls and self.url.startswith("ldaps:"):
+            raise ValueError("starttls belongs to ldap://; ldaps:// is encrypted from the start")
+        if sum(given) > 1:
+            raise ValueError("password, password_file and password_env exclude each other")
+        if bool(self.bind_dn) != any(given):
+            raise ValueError("bind_dn and a password belong together")
+        if self.certificates == "off" and not self.groups:
+            raise ValueError('certificates is "off" and groups is false: the directory would never be asked')
+        if not self.encrypted and self.bind_dn:
+            raise ValueError("bind_dn needs ldaps:// or starttls: the password would travel in clear")
+        if not self.encrypted and (self.certificates == "trusted" or self.groups) and not _is_loopback(self.host):
+            raise ValueError('url needs ldaps:// or starttls for groups and for certificates = "trusted"')
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Settings(Section):
@@ -199,13 +329,16 @@ class Settings(Section):
     ime: Ime = Ime()
     web: Web = Web()
     metrics: Metrics = Metrics()
+    lookup: Lookup = Lookup()
+    ldap: tuple[Ldap, ...] = ()
 
     @model_validator(mode="after")
-    def _listeners_differ(self) -> "Settings":
-        names = [listener.name for listener in self.listener]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise ValueError(f"two listeners are called {sorted(twice)[0]!r}")
+    def _names_differ(self) -> "Settings":
+        for what, named in (("listeners", self.listener), ("directories of [[ldap]]", self.ldap)):
+            names = [one.name for one in named]
+            twice = {name for name in names if names.count(name) > 1}
+            if twice:
+                raise ValueError(f"two {what} are called {sorted(twice)[0]!r}")
         return self
 
     def listener_named(self, name: str) -> Listener | None:

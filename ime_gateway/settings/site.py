@@ -8,14 +8,19 @@ cannot serve yet is an error here: nothing is silently ignored.
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from ime_gateway.settings.model import Route, Section
 
+Encryption = Literal["mandatory", "on-request", "opportunistic", "never"]
+SignOutgoing = Literal["never", "on-request", "always"]
 CipherChoice = Literal["auto", "aes-256-gcm", "aes-256-cbc"]
 Protection = Literal["smime-personal", "smime-domain"]
+Rollover = Literal["approve", "automatic"]
+IncomingClear = Literal["pass", "mark", "refuse"]
+Selection = Literal["automatic", "manual", "domain"]
 
 
 def domain_name(value: str) -> str:
@@ -42,6 +47,7 @@ DomainPattern = Annotated[str, AfterValidator(domain_name)]
 """A domain, or `*.x` for every domain below x."""
 
 
+_THUMBPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 _LOCAL_PART = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 
 
@@ -61,6 +67,22 @@ ImeAddress = Annotated[str, AfterValidator(_ime_address)]
 _IME_EXAMPLE = "domain-confidentiality-authority@ime."
 
 
+class StoredSection(Section):
+    """A table that the store keeps as JSON, without the keys that nobody named: those are inherited."""
+
+    FILE_KEYS: ClassVar[frozenset[str]] = frozenset()
+    """Keys that name files or open them: of use only while SITE.toml is read; what is in the files is kept apart."""
+
+    def at_rest(self) -> Self:
+        """The table as the store keeps it: without `FILE_KEYS`."""
+        return self.model_validate(self.as_stored())
+
+    def as_stored(self) -> dict[str, Any]:
+        """The keys that were named, but for `FILE_KEYS`. Two tables say the same when these are equal; `==` would
+        call a key that is inherited and one that names the default the same."""
+        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude=set(self.FILE_KEYS))
+
+
 class SubjectKeywords(Section):
     """Words in the subject by which a sender asks for something (internal listeners only)."""
 
@@ -70,8 +92,25 @@ class SubjectKeywords(Section):
     portal: tuple[str, ...] = ("[priv]",)
 
 
-class Policy(Section):
+class ResultTags(Section):
+    """Words at the end of the subject that tell readers what was found; outsiders' own are removed."""
+
+    secure: str = "[secure]"
+    """It came encrypted and was opened here."""
+    signed_ok: str = "[signed OK]"
+    """The signature covers the whole mail, holds, is trusted and is its sender's."""
+    signed_invalid: str = "[signed INVALID]"
+    """It is signed, and one of these is not so."""
+    not_encrypted: str = "[not encrypted]"
+    """Its sender's domain should have encrypted it, and did not."""
+    copied: str = "[encrypted for others]"
+    """It is sealed as it came: its content was encrypted for other recipients."""
+
+
+class Policy(StoredSection):
     """What holds for the whole installation."""
+
+    FILE_KEYS = frozenset({"additional_certificates"})
 
     subject_keywords: SubjectKeywords = SubjectKeywords()
     on_unprotectable: Literal["refuse", "report"] = "refuse"
@@ -86,21 +125,42 @@ class Policy(Section):
     """The sender of IME mail has no certificate: refuse, or send without a sent copy."""
     calendar: Literal["encrypt", "pass", "refuse"] = "encrypt"
     """Invitations in mail that must be protected; `pass` never beats a mandatory partner."""
-    reply_to_encrypted: Literal["must", "may"] = "may"
+    reply_to_encrypted: Literal["must", "may"] = "must"
+    """What answers, forwards or returns mail that came encrypted in the last 90 days must, or may, be encrypted."""
     protect_subject: Literal["never", "on-request", "ime2", "always"] = "on-request"
     """Whose subject is hidden in encrypted mail (RFC 9788): nobody's, on request (`x-smsubjectencrypt: yes`), also
     that of all IME 2.0 mail, or everybody's."""
     additional_certificates: tuple[Path, ...] = ()
+    """Everything that is encrypted with S/MIME is encrypted to these, too (an archive); shown by `explain`."""
+    encryption: Encryption = "on-request"
+    """Towards domains and addresses for which nothing else is set."""
+    revocation: Literal["soft-fail", "hard-fail", "off"] = "soft-fail"
+    """Nothing can be learnt about whether a certificate is revoked: use it all the same (its CRL or OCSP answer is
+    stale or cannot be got), do not use it, or never ask."""
+    revocation_stale_hours: float = Field(default=24.0, ge=0, le=720)
+    """How long after its next update a CRL or OCSP answer still counts as knowledge."""
+    desktop_encrypted: Literal["pass", "refuse"] = "pass"
+    """Incoming mail encrypted to keys that are not here: pass it as it is, or refuse what cannot be scanned."""
+    bad_signature: Literal["deliver", "refuse"] = "deliver"
+    """Incoming mail whose signature does not hold: mark it, or refuse it."""
+    harvest: Literal["off", "pending", "automatic"] = "pending"
+    """Certificates of verified signed mail: ignore, keep for an administrator, or use those that lead to a root when
+    their owner has none yet."""
+    legacy_decryption: bool = False
+    """Open incoming mail with 3DES, RC2, RSA-1024 or SHA-1; never used for sending."""
+    administrators: tuple[str, ...] = ()
+    """Addresses in managed domains that are told by mail what needs a hand: certificates that end, new candidates."""
+    expiry_warning_days: tuple[int, ...] = (60, 30, 7)
+    """How many days before its end a certificate is warned of."""
+    overlap_days: int = Field(default=30, ge=1, le=365)
+    """How long the next domain key is announced and opens mail before it becomes the current one."""
+    tags: ResultTags = ResultTags()
     opportunistic_tls: bool = True
     """Use STARTTLS to the next hop wherever it is offered (RFC 3207)."""
     portal: Literal["on", "internal-only", "off"] = "off"
 
     @model_validator(mode="after")
     def _served_by_this_version(self) -> "Policy":
-        if self.reply_to_encrypted == "must":
-            raise ValueError('reply_to_encrypted = "must" is not available in this version')
-        if self.additional_certificates:
-            raise ValueError("additional_certificates is not available in this version")
         if self.portal != "off":
             raise ValueError(f'portal = "{self.portal}" is not available in this version')
         if len(set(self.hierarchy)) != len(self.hierarchy):
@@ -108,14 +168,15 @@ class Policy(Section):
         return self
 
 
-FILE_KEYS: Final = frozenset(
-    {"internal_certificates", "ime_key", "ime_key_password", "ime_key_password_file", "ime_key_password_env"}
-)
-"""Keys of a managed domain that name files or open them: of use only while SITE.toml is read."""
-
-
-class ManagedDomain(Section):
+class ManagedDomain(StoredSection):
     """A domain of ours: its users are served."""
+
+    FILE_KEYS = frozenset(
+        {
+            *("internal_certificates", "ime_key", "ime_key_password", "ime_key_password_file", "ime_key_password_env"),
+            *("domain_key", "domain_key_password", "domain_key_password_file", "domain_key_password_env"),
+        }
+    )
 
     name: DomainName
     deliver_to: Route
@@ -138,17 +199,29 @@ class ManagedDomain(Section):
     """Whose signature on a container is believed: after the mailbox was asked (confirm), by a certificate that the
     directory or a trusted CA gives for the sender, only an administrator's choice, or the first that comes."""
     domain_key: str = ""
+    """The key pair that stands for the whole domain: `generate` makes one when there is none; a PKCS#12 or PEM file
+    with certificate and private key; or empty: leave alone what is there."""
+    domain_key_password: str = Field(default="", repr=False)
+    domain_key_password_file: Path | None = None
+    domain_key_password_env: str = ""
+    """The password of that file, from one of three places."""
     domain_pgp_key: str = ""
-    exchange_address: str = ""
-    sign_outgoing: Literal["never", "on-request", "always"] = "never"
+    exchange_address: ImeAddress = ""
+    """Where partners' gateways send certificates, announcements and self-tests: an address of this domain that nobody
+    reads. Empty: none are taken."""
+    sign_outgoing: SignOutgoing = "never"
+    """Sign mail to the outside with the sender's key, else the domain's: not at all, when asked, or all of it."""
 
     @model_validator(mode="after")
     def _served_by_this_version(self) -> "ManagedDomain":
-        for key in ("domain_key", "domain_pgp_key", "exchange_address"):
-            if getattr(self, key):
-                raise ValueError(f"{key} is not available in this version")
-        if self.sign_outgoing != "never":
-            raise ValueError(f'sign_outgoing = "{self.sign_outgoing}" is not available in this version')
+        if self.domain_pgp_key:
+            raise ValueError("domain_pgp_key is not available in this version")
+        if self.domain_key in ("", "generate"):
+            for key in ("domain_key_password", "domain_key_password_file", "domain_key_password_env"):
+                if getattr(self, key):
+                    raise ValueError(f"{key} needs the file it opens: domain_key")
+        if self.exchange_address and self.exchange_address.rpartition("@")[2] != self.name:
+            raise ValueError(f"exchange_address must be an address of {self.name}")
         return self
 
     @model_validator(mode="after")
@@ -171,17 +244,15 @@ class ManagedDomain(Section):
         """The domain of the IME address; empty when there is none."""
         return self.ime_address.rpartition("@")[2]
 
-    def at_rest(self) -> "ManagedDomain":
-        """The domain as the store keeps it: without files and passwords, which are kept as certificates and keys.
-        `ime_key` says nothing there."""
-        return self.model_copy(update={name: type(self).model_fields[name].default for name in FILE_KEYS})
 
+class PartnerDomain(StoredSection):
+    """A domain outside with which encryption was agreed. A key that it does not name is that of the closest `*.x`
+    above it (`settings/inheritance`)."""
 
-class PartnerDomain(Section):
-    """A domain outside with which encryption was agreed."""
+    FILE_KEYS = frozenset({"smime_certificates"})
 
     name: DomainPattern
-    encryption: Literal["mandatory", "on-request", "opportunistic", "never"] = "opportunistic"
+    encryption: Encryption = "opportunistic"
     """Must all mail, marked mail, or mail whenever possible be encrypted; or nothing ever."""
     smime_certificates: tuple[Path, ...] = ()
     """The partner's domain certificates; each is used only when valid or allowed by `[[trust]]`."""
@@ -189,7 +260,16 @@ class PartnerDomain(Section):
     tls_profile: str = ""
     route: Route | Literal[""] = ""
     """Next hop of this partner; empty follows `[delivery] default_route`, `mx` its MX records."""
-    rollover: Literal["approve", "automatic"] = "approve"
+    rollover: Rollover = "approve"
+    """The partner announces its next certificate: wait for an administrator, or take it when the current, trusted and
+    unexpired one signed the announcement."""
+    exchange_address: ImeAddress = ""
+    """Where the partner's gateway takes our announcements and self-tests; empty: it is told nothing by mail."""
+    incoming_clear: IncomingClear = "pass"
+    """Mail of this partner that should have come encrypted and did not."""
+    bound_recipients: bool = False
+    """The partner has this gateway, too: mail is signed by the sending domain with its recipients inside, and opened
+    for nobody else."""
 
     @model_validator(mode="after")
     def _served_by_this_version(self) -> "PartnerDomain":
@@ -197,8 +277,33 @@ class PartnerDomain(Section):
             raise ValueError("pgp_keys is not available in this version")
         if self.tls_profile:
             raise ValueError("tls_profile is not available in this version")
-        if self.rollover != "approve":
-            raise ValueError('rollover = "automatic" is not available in this version')
+        return self
+
+
+class AddressSettings(StoredSection):
+    """What holds for one address, ours or a partner's, whatever its domain says."""
+
+    address: str
+    encryption: Encryption | None = None
+    """Of mail to this address outside; empty: as its domain."""
+    sign_outgoing: SignOutgoing | None = None
+    """Of mail from this address of ours; empty: as its domain."""
+    selection: Selection = "automatic"
+    """Which certificates are candidates: those of the address, then those of the domain; only those in `use`; only
+    those of the domain."""
+    use: tuple[str, ...] = ()
+    """Thumbprints of imported certificates, for `manual`; tried in this order."""
+
+    @model_validator(mode="after")
+    def _chosen_by_hand(self) -> "AddressSettings":
+        if any(not _THUMBPRINT.fullmatch(thumbprint) for thumbprint in self.use):
+            raise ValueError("use must be thumbprints: sha256: and 64 hexadecimal digits, lower case")
+        if len(set(self.use)) != len(self.use):
+            raise ValueError("use names a certificate twice")
+        if self.selection == "manual" and not self.use:
+            raise ValueError('selection = "manual" needs use: the thumbprints of the certificates that are meant')
+        if self.use and self.selection != "manual":
+            raise ValueError('use needs selection = "manual"')
         return self
 
 
@@ -237,7 +342,7 @@ class Trust(Section):
     def _one_certificate(self) -> "Trust":
         if bool(self.thumbprint) == (self.file is not None):
             raise ValueError("give either thumbprint or file")
-        if self.thumbprint and not re.fullmatch(r"sha256:[0-9a-f]{64}", self.thumbprint):
+        if self.thumbprint and not _THUMBPRINT.fullmatch(self.thumbprint):
             raise ValueError("thumbprint must be sha256: and 64 hexadecimal digits, lower case")
         if self.allow_expired and self.verdict == "deny":
             raise ValueError("allow_expired makes no sense with deny")
@@ -253,6 +358,7 @@ class Site(Section):
     certificate: tuple[CertificateFile, ...] = Field(default=())
     root: tuple[Root, ...] = Field(default=())
     trust: tuple[Trust, ...] = Field(default=())
+    address: tuple[AddressSettings, ...] = Field(default=())
     pgp_key: tuple[dict[str, object], ...] = ()
     tls_profile: tuple[dict[str, object], ...] = ()
 

@@ -6,7 +6,7 @@ replaced by a random one, and the content is decrypted with that (RFC 3218 secti
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import islice
 from typing import Literal, NamedTuple
@@ -59,6 +59,9 @@ class Decrypted:
     """Hexadecimal SHA-256 of the encryptedKey used: the same value twice is the same sealed content key."""
     legacy: bool
     """Opened by leave of a LegacyPolicy."""
+    encrypted_key_digests: tuple[str, ...] = ()
+    """The same for every recipient info that names one of the given keys, used or not: each leads to this content.
+    At most MAXIMUM_KEY_OPERATIONS beside the one used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +83,13 @@ class _Attempt(NamedTuple):
 
     @property
     def encrypted_key(self) -> bytes:
-        info, agreed, _ = self.addressed
-        if isinstance(info, KeyTransport):
-            return info.encrypted_key
-        return agreed.encrypted_key if agreed else b""
+        return _encrypted_key(self.addressed)
+
+
+def _encrypted_key(one: Addressed) -> bytes:
+    if isinstance(one.info, KeyTransport):
+        return one.info.encrypted_key
+    return one.agreed.encrypted_key if one.agreed else b""
 
 
 def decrypt(
@@ -114,7 +120,13 @@ def decrypt(
     attempts = [one for one in read if not isinstance(one, str)][:MAXIMUM_KEY_OPERATIONS]
     if not attempts:
         return Undecryptable("unsupported", "; ".join(dict.fromkeys(one for one in read if isinstance(one, str))))
-    return _open(envelope, cipher, attempts, randomness)
+    opened = _open(envelope, cipher, attempts, randomness)
+    if isinstance(opened, Undecryptable):
+        return opened
+    # No honest mail names the keys of one reader more often; beyond, each would cost its place in somebody's memory.
+    others = (_encrypted_key(one) for one in mine[:MAXIMUM_KEY_OPERATIONS])
+    digests = {opened.encrypted_key_digest, *(sha256(key).hexdigest() for key in others if key)}
+    return replace(opened, encrypted_key_digests=tuple(sorted(digests)))
 
 
 def _open(

@@ -6,7 +6,7 @@ others: text beside an encrypted part could carry off what comes out of it (EFAI
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ime_gateway.base.errors import UnreadableCms, UnreadableMail
@@ -52,6 +52,8 @@ class EncryptedLayer:
     """SHA-256 in hexadecimal of the encrypted key that was used."""
     legacy: bool
     """The cipher is one that nobody should use any more."""
+    encrypted_key_digests: tuple[str, ...] = ()
+    """The same of every encrypted key that names one of the keys given: each of them opens this content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class Opened:
     evidence: str = ""
     """For the log, when a layer could not be opened. Outside, all ends but `open` look the same: anything finer
     would tell an attacker about plaintext or padding."""
+    for_others: bool = False
+    """It ended at an encryption that names none of the keys: anybody could see that from outside."""
 
     @property
     def encrypted(self) -> bool:
@@ -158,7 +162,8 @@ class _Walk:
                 return self._end(message, "unreadable", f"{error} {error.evidence}".strip())
             match step:
                 case Undecryptable():
-                    return self._end(message, "undecryptable", f"{step.cause} {step.evidence}".strip())
+                    told = self._end(message, "undecryptable", f"{step.cause} {step.evidence}".strip())
+                    return replace(told, for_others=step.cause == "no-key")
                 case None:
                     return self._end(message, "open")
                 case str():
@@ -216,6 +221,7 @@ class _Walk:
             opened_with=result.opened_with,
             encrypted_key_digest=result.encrypted_key_digest,
             legacy=result.legacy,
+            encrypted_key_digests=result.encrypted_key_digests,
         )
 
     def _signed(self, signed: SignedEntity) -> SignedLayer:

@@ -70,6 +70,8 @@ class MailDialogue:
             refusal = relay_permission.may_relay(
                 door.listener.role, sender, rcpt.recipient, transaction.facts, door.listener.relay_senders
             )
+            if refusal is None and transaction.facts.unknown is not None:
+                refusal = await transaction.facts.unknown(rcpt.recipient)
             if refusal is not None:
                 return await self._turn_away(refusal, sender, rcpt.recipient)
         transaction.add(rcpt)

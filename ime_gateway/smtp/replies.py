@@ -4,11 +4,13 @@ A reply is what the submitting server shows to its user, so it must say in one l
 address (RFC 5321 section 4.2; enhanced codes RFC 2034, RFC 3463 and the registry of RFC 5248).
 """
 
+import re
 from collections.abc import Iterable
 from typing import assert_never
 
 from ime_gateway.base.outcome import Accepted, Outcome, Refused
 from ime_gateway.base.reasons import Reason
+from ime_gateway.ports.recipient_probe import Knowledge
 
 MAX_REPLY_CHARACTERS = 400
 """Exchange cuts longer lines out of the "diagnostic information" it shows (design 6.5, fact 8)."""
@@ -56,6 +58,11 @@ _PERMANENT: dict[Reason, str] = {
     Reason.STORE_UNAVAILABLE: "451 4.3.0",
     Reason.LOOKUP_TIMEOUT: "451 4.4.3",
     Reason.CIPHERTEXT_REUSED: "554 5.7.1",
+    Reason.DECRYPTED: "554 5.7.1",
+    Reason.NOT_ENCRYPTED: "550 5.7.1",
+    Reason.SIGNATURE_INVALID: "550 5.7.7",
+    Reason.DESKTOP_ENCRYPTED: "550 5.7.1",
+    Reason.KEY_EXCHANGE: "550 5.7.1",
 }
 _TEMPORARY: dict[Reason, str] = {
     Reason.STORE_UNAVAILABLE: "451 4.3.0",
@@ -120,8 +127,21 @@ def code(reply: bytes) -> int:
 
 
 def is_protocol_error(reply: bytes) -> bool:
-    """Does the reply say that the peer does not speak SMTP properly (and not that it may not do what it asks)?"""
-    return reply[:2] == b"50" or reply[:3] in (b"530", b"555")
+    """Does the reply say that the peer does not speak SMTP properly (and not that it may not do what it asks), or that
+    it tries out addresses? Both end a connection when they come too often."""
+    return reply[:2] == b"50" or reply[:3] in (b"530", b"555") or reply.startswith(b"550 5.1.1 ")
+
+
+_NO_SUCH_MAILBOX = re.compile(r"5\.1\.(?:1|6|10)(?![0-9.])|[^#]{0,300}\(#5\.1\.1\)$")
+"""Bad mailbox, moved without a new address, and Exchange's word for "not found" (RFC 3463, RFC 5248); qmail's form."""
+
+
+def recipient_knowledge(code: int, text: str) -> Knowledge:
+    """What a server's reply to RCPT says about the mailbox. Only a plain "no such mailbox" is a no: a server may
+    refuse for a hundred other reasons, and most of them are about us (RFC 3463 section 3.2)."""
+    if code // 100 == 2:
+        return "known"
+    return "unknown" if code in (550, 553) and _NO_SUCH_MAILBOX.match(text) else "unsure"
 
 
 # The connection (RFC 5321 section 3.1, 3.8)

@@ -10,15 +10,19 @@ from pathlib import Path
 
 from ime_gateway.base.errors import ConfigurationError, StoreUnavailable
 from ime_gateway.ports.clock import Clock, Randomness
+from ime_gateway.store.candidate_writes import forget_exchanged
 from ime_gateway.store.connections import Connections, ForeignMasterKey
 from ime_gateway.store.container_rows import StoredContainers
 from ime_gateway.store.directory_view import LiveDirectory
 from ime_gateway.store.group_commit import GroupCommit
+from ime_gateway.store.incoming_rows import StoredIncoming
+from ime_gateway.store.keyring_rows import StoredKeyring
 from ime_gateway.store.lease_writes import LEASE_SECONDS
 from ime_gateway.store.migrations.run import SchemaState, schema_state, upgrade
 from ime_gateway.store.queue_rows import DurableQueue
 from ime_gateway.store.recent import Recent
 from ime_gateway.store.registry import AdminRegistry
+from ime_gateway.store.revocation_rows import StoredRevocations
 from ime_gateway.store.sealed_secrets import SecretBox
 from ime_gateway.store.spool import SealedSpool
 
@@ -45,7 +49,10 @@ class Store:
             self._connections, self._commits, self.spool, box, recent, self._readers, clock, lease_seconds
         )
         self.containers = StoredContainers(self._connections, self._commits, box, self._readers, clock)
+        self.incoming = StoredIncoming(self._connections, self._commits, self._readers, clock)
         self.directory = LiveDirectory(self._connections, self._readers)
+        self.keyring = StoredKeyring(self._connections, box, self._readers, self.directory)
+        self.revocations = StoredRevocations(self._connections, self._commits, self._readers)
         self.registry = AdminRegistry(self._connections, box, clock)
 
     def migrate(self) -> None:
@@ -66,8 +73,12 @@ class Store:
         return self.spool.sweep()
 
     def tidy(self, moment: float) -> list[str]:
-        """Forget containers, ciphertexts and challenges that have had their time by `moment` (seconds since 1970 UTC),
-        and erase IME private keys whose overlap is over; the domains of those keys. Call it now and then."""
+        """Forget containers, ciphertexts, challenges, candidates and what is remembered of incoming mail once their
+        time is over by `moment` (seconds since 1970 UTC), and erase IME private keys whose overlap is over; the
+        domains of those keys. Call it now and then."""
+        self.incoming.forget_old(moment)
+        self.revocations.forget_old(moment)
+        self._commits.run_blocking(forget_exchanged, moment)
         return self.containers.forget_old(moment)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.store.connections import Connections
 from ime_gateway.store.domain_rows import load_view
-from ime_gateway.store.key_rows import BY_ADDRESS
+from ime_gateway.store.key_rows import BY_ADDRESS, BY_THUMBPRINT
 from ime_gateway.store.storage_errors import storage_errors
 
 _GENERATION = "SELECT generation FROM site"
@@ -31,6 +31,7 @@ class LiveDirectory:
         self._readers = readers
         self._view: SiteView | None = None
         self._cached: dict[str, tuple[Certificate, ...]] = {}
+        self._cached_by_name: dict[str, Certificate | None] = {}
         self._cached_generation = -1
         self._file: sqlite3.Connection | None = None
         self._file_identity = (0, 0)
@@ -54,9 +55,7 @@ class LiveDirectory:
 
     async def certificates(self, view: SiteView, addresses: Sequence[str]) -> Mapping[str, tuple[Certificate, ...]]:
         """As the port says; addresses without a certificate map to an empty tuple."""
-        if view.generation > self._cached_generation:
-            self._cached = {}
-            self._cached_generation = view.generation
+        self._forget_outdated(view)
         cache = self._cached
         found = {address: cache[address] for address in addresses if address in cache}
         unknown = sorted(set(addresses) - found.keys())
@@ -65,6 +64,19 @@ class LiveDirectory:
         for address, certificates in found.items():
             cache.pop(address, None)
             cache[address] = certificates
+        while len(cache) > _CACHED_ADDRESSES:
+            cache.pop(next(iter(cache)))
+        return found
+
+    async def named(self, view: SiteView, thumbprints: Sequence[str]) -> Mapping[str, Certificate]:
+        """As the port says."""
+        self._forget_outdated(view)
+        cache = self._cached_by_name
+        unknown = sorted(set(thumbprints) - cache.keys())
+        if unknown:
+            loaded = await asyncio.get_running_loop().run_in_executor(self._readers, self._load_named, unknown)
+            cache |= dict.fromkeys(unknown) | loaded
+        found = {one: certificate for one in thumbprints if (certificate := cache.get(one)) is not None}
         while len(cache) > _CACHED_ADDRESSES:
             cache.pop(next(iter(cache)))
         return found
@@ -90,6 +102,15 @@ class LiveDirectory:
     def _load_view(self) -> SiteView:
         with self._connections.read() as connection:
             return load_view(connection)
+
+    def _forget_outdated(self, view: SiteView) -> None:
+        if view.generation > self._cached_generation:
+            self._cached, self._cached_by_name = {}, {}
+            self._cached_generation = view.generation
+
+    def _load_named(self, thumbprints: Sequence[str]) -> dict[str, Certificate]:
+        rows = self._connections.read_bare_for(BY_THUMBPRINT, thumbprints)
+        return {thumbprint: Certificate.from_der(bytes(der)) for thumbprint, der in rows}
 
     def _load(self, addresses: Sequence[str]) -> dict[str, tuple[Certificate, ...]]:
         found: dict[str, list[Certificate]] = {address: [] for address in addresses}

@@ -1,5 +1,6 @@
-"""Policy, domains, roots and trust list: the small live data, read as one view and changed row by row."""
+"""Policy, domains, addresses, roots and trust list: the small live data, read as one view and changed row by row."""
 
+import json
 from collections.abc import Sequence
 
 from pydantic import ValidationError
@@ -8,8 +9,17 @@ from sqlalchemy import Connection, Row, delete, select, update
 from ime_gateway.base.errors import StoreUnavailable
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import SiteView, TrustEntry
-from ime_gateway.settings.site import FILE_KEYS, ManagedDomain, PartnerDomain, Policy
-from ime_gateway.store.schema import certificates, domain_certificates, domains, roots, site, trust
+from ime_gateway.settings.site import AddressSettings, ManagedDomain, PartnerDomain, Policy, StoredSection
+from ime_gateway.store.schema import (
+    additional_certificates,
+    address_settings,
+    certificates,
+    domain_certificates,
+    domains,
+    roots,
+    site,
+    trust,
+)
 
 
 def load_view(connection: Connection) -> SiteView:
@@ -34,7 +44,7 @@ def _view(connection: Connection) -> SiteView:
         if domain.kind == "managed":
             managed[domain.name] = ManagedDomain.model_validate_json(domain.settings).at_rest()
         else:
-            partners[domain.name] = PartnerDomain.model_validate_json(domain.settings)
+            partners[domain.name] = PartnerDomain.model_validate_json(domain.settings).at_rest()
     by_domain: dict[str, list[Certificate]] = {}
     for line in connection.execute(
         domain_certificates.select().order_by(domain_certificates.c.domain, domain_certificates.c.position)
@@ -48,19 +58,24 @@ def _view(connection: Connection) -> SiteView:
     )
     return SiteView(
         generation=row.generation,
-        policy=Policy.model_validate_json(row.policy),
+        policy=Policy.model_validate_json(row.policy).at_rest(),
         managed=managed,
         partners=partners,
         roots=tuple(Certificate.from_der(anchor.der) for anchor in anchors),
         trust={entry.thumbprint: _trust_entry(entry) for entry in connection.execute(trust.select())},
         domain_certificates={domain: tuple(found) for domain, found in by_domain.items()},
         intermediates=tuple(Certificate.from_der(link.der) for link in links),
+        addresses={
+            line.address: AddressSettings.model_validate_json(line.settings)
+            for line in connection.execute(address_settings.select())
+        },
+        additional_certificates=tuple(Certificate.from_der(bytes(der)) for der in _additional(connection)),
     )
 
 
 def put_policy(connection: Connection, policy: Policy) -> bool:
     """Replace the policy; False when it is the same."""
-    text = policy.model_dump_json()
+    text = _text(policy)
     changed = connection.execute(update(site).where(site.c.policy != text).values(policy=text))
     return changed.rowcount > 0
 
@@ -68,9 +83,7 @@ def put_policy(connection: Connection, policy: Policy) -> bool:
 def put_domain(connection: Connection, domain: ManagedDomain | PartnerDomain, chosen: Sequence[Certificate]) -> bool:
     """Add or replace a domain and its certificates; False when nothing changed."""
     kind = "managed" if isinstance(domain, ManagedDomain) else "partner"
-    # Passwords of files are not kept; and a node of the version before, which knows fewer keys, must read this too.
-    text = domain.model_dump_json(exclude=set(FILE_KEYS) if isinstance(domain, ManagedDomain) else None)
-    wanted = (kind, text, [certificate.der for certificate in chosen])
+    wanted = (kind, _text(domain), [certificate.der for certificate in chosen])
     found = connection.execute(domains.select().where(domains.c.name == domain.name)).one_or_none()
     if found is not None:
         ders = connection.execute(
@@ -90,6 +103,33 @@ def put_domain(connection: Connection, domain: ManagedDomain | PartnerDomain, ch
 def delete_domain(connection: Connection, name: str) -> bool:
     """Remove a domain with its certificates; False when there is none."""
     return connection.execute(delete(domains).where(domains.c.name == name)).rowcount > 0
+
+
+def put_address(connection: Connection, settings: AddressSettings) -> bool:
+    """Set what holds for one address (`Address.key`); False when nothing changed."""
+    here = address_settings.c.address == settings.address
+    found = connection.execute(select(address_settings.c.settings).where(here)).scalar_one_or_none()
+    if found == _text(settings):
+        return False
+    connection.execute(delete(address_settings).where(here))
+    connection.execute(address_settings.insert().values(address=settings.address, settings=_text(settings)))
+    return True
+
+
+def delete_address(connection: Connection, address: str) -> bool:
+    """Let an address inherit everything again; False when nothing was set."""
+    return connection.execute(delete(address_settings).where(address_settings.c.address == address)).rowcount > 0
+
+
+def put_additional(connection: Connection, chosen: Sequence[Certificate]) -> bool:
+    """Replace the certificates to which everything is encrypted, too; False when nothing changed."""
+    wanted = [certificate.der for certificate in chosen]
+    if wanted == [bytes(der) for der in _additional(connection)]:
+        return False
+    connection.execute(delete(additional_certificates))
+    for position, der in enumerate(wanted):
+        connection.execute(additional_certificates.insert().values(position=position, der=der))
+    return True
 
 
 def put_root(connection: Connection, certificate: Certificate) -> bool:
@@ -127,3 +167,14 @@ def delete_trust(connection: Connection, thumbprint: str) -> bool:
 
 def _trust_entry(row: Row[tuple[object, ...]]) -> TrustEntry:
     return TrustEntry(row.thumbprint, row.verdict, row.allow_expired, row.note)
+
+
+def _additional(connection: Connection) -> Sequence[bytes]:
+    query = select(additional_certificates.c.der).order_by(additional_certificates.c.position)
+    return connection.execute(query).scalars().all()
+
+
+def _text(settings: StoredSection) -> str:
+    """Only keys that were named: the others are inherited, and a node of the version before, which knows fewer keys,
+    can read what does not use new ones. Passwords of files are not kept."""
+    return json.dumps(settings.as_stored(), ensure_ascii=False)

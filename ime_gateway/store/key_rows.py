@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+from cryptography.x509 import load_der_x509_certificate
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
 from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate, thumbprint_digits
-from ime_gateway.ports.registry import CertificateEntry
+from ime_gateway.ports.registry import CertificateEnd, CertificateEntry
 from ime_gateway.store.schema import certificate_addresses, certificates
 from ime_gateway.store.sealed_secrets import SecretBox
 
@@ -15,6 +16,8 @@ BY_ADDRESS = (
     " WHERE a.address IN ({list}) ORDER BY a.address, a.thumbprint"
 )
 """For the directory: addresses and DER by address keys."""
+BY_THUMBPRINT = "SELECT thumbprint, der FROM certificates WHERE thumbprint IN ({list})"
+"""For the directory: thumbprints and DER by whole thumbprints."""
 
 _SHORTEST_BEGINNING = 6
 
@@ -93,6 +96,26 @@ def find_certificate(connection: Connection, thumbprint: str) -> CertificateEntr
     if len(rows) > 1:
         raise UserError(f"more than one certificate begins with {thumbprint!r}; give more digits")
     return _entries(connection, rows)[0] if rows else None
+
+
+def people_ends(connection: Connection, after: str, limit: int) -> list[CertificateEnd]:
+    """Ends of the certificates of people, by thumbprint, without reading more of them than their dates."""
+    query = (
+        select(certificates.c.thumbprint, certificates.c.subject, certificates.c.der)
+        .where(certificates.c.is_ca.is_(False), certificates.c.thumbprint > after)
+        .order_by(certificates.c.thumbprint)
+        .limit(limit)
+    )
+    rows = connection.execute(query).all()
+    addresses = _addresses(connection, [row.thumbprint for row in rows])
+    return [
+        CertificateEnd(row.thumbprint, row.subject, addresses.get(row.thumbprint, ()), _not_after(bytes(row.der)))
+        for row in rows
+    ]
+
+
+def _not_after(encoded: bytes) -> float:
+    return load_der_x509_certificate(encoded).not_valid_after_utc.timestamp()
 
 
 def private_key(connection: Connection, box: SecretBox, thumbprint: str) -> bytes | None:

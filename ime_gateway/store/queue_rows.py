@@ -11,9 +11,10 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
-from ime_gateway.base.errors import AlreadySeen, OtherSignerFirst, StoreUnavailable
+from ime_gateway.base.errors import AlreadySeen, OpenedForOthers, OtherSignerFirst, StoreUnavailable
 from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.containers import ContainerRecord
+from ime_gateway.ports.incoming import IncomingRecord
 from ime_gateway.ports.queue import Envelope, Event, HeldEvidence, LeasedRow, Parcel, Settlement
 from ime_gateway.store.connections import Connections
 from ime_gateway.store.container_writes import ContainerRequest, Taken, insert_containers
@@ -25,6 +26,7 @@ from ime_gateway.store.failure_writes import (
     remember_sizes,
 )
 from ime_gateway.store.group_commit import GroupCommit
+from ime_gateway.store.incoming_writes import IncomingRequest, insert_incoming
 from ime_gateway.store.lease_writes import ANY_DUE, LeaseRequest, give_back, reclaim_leases, renew_leases, take_leases
 from ime_gateway.store.parcel_writes import insert_events, insert_parcels
 from ime_gateway.store.recent import Recent
@@ -65,6 +67,7 @@ class DurableQueue:
         lease_owner: str | None,
         reports: Sequence[Parcel] = (),
         container: ContainerRecord | None = None,
+        incoming: IncomingRecord | None = None,
     ) -> list[LeasedRow]:
         """As the port says. On StoreUnavailable nothing was promised: discard the bodies, answer 451."""
         token = self._box.random(12).hex()
@@ -73,17 +76,28 @@ class DurableQueue:
         rows = parcel_rows(parcel, events, self._box, lease)
         for report in reports:
             rows.add(parcel_rows(report, (), self._box, None))
-        await self._insert(parcel, rows, leased, container)
+        await self._insert(parcel, rows, leased, container, incoming)
         for each in (parcel, *reports):
             self._remember(each)
         return leased
 
     async def _insert(
-        self, parcel: Parcel, rows: ParcelRows, leased: list[LeasedRow], container: ContainerRecord | None
+        self,
+        parcel: Parcel,
+        rows: ParcelRows,
+        leased: list[LeasedRow],
+        container: ContainerRecord | None,
+        incoming: IncomingRecord | None,
     ) -> None:
         def give_up(_: object) -> None:
             self._commits.post(give_back, leased)
 
+        if incoming is not None:
+            assert container is None, "a container comes from inside"
+            remembered = IncomingRequest(rows, parcel.id, self._clock.now(), incoming)
+            if not await self._commits.run(insert_incoming, remembered, give_up):
+                raise OpenedForOthers("its content key was opened for other recipients a moment ago", parcel.id)
+            return
         if container is None:
             await self._commits.run(insert_parcels, rows, give_up)
             return

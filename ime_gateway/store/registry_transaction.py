@@ -8,9 +8,15 @@ from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.containers import Pin
 from ime_gateway.ports.directory import SiteView, TrustEntry
-from ime_gateway.ports.registry import AuditLine, CertificateEntry, ContainerCounts, ImeKeyEntry
-from ime_gateway.settings.site import ManagedDomain, PartnerDomain, Policy
+from ime_gateway.ports.registry import AuditLine, CertificateEnd, CertificateEntry, ContainerCounts, ImeKeyEntry
+from ime_gateway.settings.site import AddressSettings, ManagedDomain, PartnerDomain, Policy
 from ime_gateway.store import audit_rows, domain_rows, ime_rows, key_rows
+from ime_gateway.store.authority_rows import AuthorityRows
+from ime_gateway.store.candidate_rows import CandidateRows, PartnerTestRows
+from ime_gateway.store.check_rows import CheckRows, NoticeRows
+from ime_gateway.store.domain_key_rows import DomainKeyRows
+from ime_gateway.store.revocation_rows import RevocationRows
+from ime_gateway.store.row_access import RowAccess
 from ime_gateway.store.sealed_secrets import SecretBox
 
 
@@ -23,6 +29,11 @@ class LiveDataTransaction:
         self._box = box
         self._clock = clock
         self._writable = writable
+        rows = RowAccess(connection, box, clock, self._writing, self._changed)
+        self.domain_keys = DomainKeyRows(rows)
+        self.checks = CheckRows(rows)
+        self.notices = NoticeRows(rows)
+        self.authorities = AuthorityRows(rows)
         self.live_data_changed = False
         """A worker must load its view anew."""
 
@@ -45,7 +56,20 @@ class LiveDataTransaction:
     def delete_domain(self, name: str) -> bool:
         """As the port says."""
         ime_rows.delete_keys(self._writing(), name)
+        self.domain_keys.delete_all(name)
         return self._changed(domain_rows.delete_domain(self._writing(), name))
+
+    def put_address(self, settings: AddressSettings) -> bool:
+        """As the port says."""
+        return self._changed(domain_rows.put_address(self._writing(), settings))
+
+    def delete_address(self, address: str) -> bool:
+        """As the port says."""
+        return self._changed(domain_rows.delete_address(self._writing(), address))
+
+    def put_additional_certificates(self, certificates: Sequence[Certificate]) -> bool:
+        """As the port says."""
+        return self._changed(domain_rows.put_additional(self._writing(), certificates))
 
     def put_certificate(self, certificate: Certificate, addresses: Sequence[str], private_key: bytes | None) -> bool:
         """As the port says."""
@@ -63,6 +87,10 @@ class LiveDataTransaction:
     ) -> list[CertificateEntry]:
         """As the port says."""
         return key_rows.find_certificates(self._connection, address, search, limit, offset)
+
+    def people_ends(self, *, after: str = "", limit: int = 1000) -> list[CertificateEnd]:
+        """As the port says."""
+        return key_rows.people_ends(self._connection, after, limit)
 
     def certificate(self, thumbprint: str) -> CertificateEntry | None:
         """As the port says; UserError when the beginning is too short or fits several."""
@@ -138,6 +166,21 @@ class LiveDataTransaction:
     def container_counts(self, domain: str = "") -> ContainerCounts:
         """As the port says."""
         return ime_rows.count(self._connection, domain, self._clock.now())
+
+    @property
+    def revocations(self) -> RevocationRows:
+        """As the port says. Administrators only look; mail writes (`StoredRevocations`)."""
+        return RevocationRows(self._connection)
+
+    @property
+    def candidates(self) -> CandidateRows:
+        """As the port says. Candidates are used for nothing: no worker needs a new view."""
+        return CandidateRows(self._connection, self._writing)
+
+    @property
+    def partner_tests(self) -> PartnerTestRows:
+        """As the port says."""
+        return PartnerTestRows(self._connection, self._writing)
 
     def audit(self, actor: str, action: str, detail: str) -> None:
         """As the port says."""

@@ -1,8 +1,9 @@
 """The tables of the store, one schema on SQLite and PostgreSQL.
 
 What is promised to a peer (parcels, envelopes, bodies, queue_rows), what was decided (events), what
-administrators set (domains, certificates, trust) and what they did (audit), and what IME 2.0 needs to
-believe a container (ime_keys, signer_pins, challenges, containers_seen, first_ciphertexts, learnt). Times are
+administrators set (domains, certificates, trust) and what they did (audit), what IME 2.0 needs to
+believe a container (ime_keys, signer_pins, challenges, containers_seen, first_ciphertexts, learnt), and what
+domain encryption lives on (domain_keys to notices). Times are
 seconds since 1970 UTC. Columns called `sealed…` hold nothing that could be read without the master key.
 Migrations build the tables; a test compares them with this description.
 """
@@ -317,3 +318,166 @@ learnt = Table(
     _text("preferred"),
 )
 """What verified signatures told about their signers' programs (RFC 8551 section 2.5.2)."""
+
+domain_keys = Table(
+    "domain_keys",
+    metadata,
+    Column("domain", Text, primary_key=True),
+    Column("thumbprint", Text, primary_key=True),
+    Column("der", LargeBinary, nullable=False),
+    Column("sealed_private_key", LargeBinary, nullable=False),
+    _text("state"),
+    _moment("since"),
+    Column("announced_at", Double),
+    _moment("made_at"),
+)
+"""Key pairs that stand for a whole managed domain. `state`: `next` (announced, opens already), `current` (signs and is
+what partners should use) or `older` (only opens); `since`: when it came into that state."""
+
+address_settings = Table("address_settings", metadata, Column("address", Text, primary_key=True), _text("settings"))
+"""What administrators set for single addresses, ours or partners': JSON of the site file's model."""
+
+additional_certificates = Table(
+    "additional_certificates",
+    metadata,
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("der", LargeBinary, nullable=False),
+)
+"""To which everything is encrypted, too (an archive), in the order of the site file."""
+
+thumbprint_checks = Table(
+    "thumbprint_checks",
+    metadata,
+    Column("thumbprint", Text, primary_key=True),
+    Column("at", Double, primary_key=True),
+    _text("actor"),
+    _text("method"),
+    _text("person"),
+    _text("note"),
+)
+"""Who compared a thumbprint with whom, how and when."""
+
+certificate_candidates = Table(
+    "certificate_candidates",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("thumbprint", Text, primary_key=True, index=True),
+    _text("kind"),
+    Column("der", LargeBinary, nullable=False),
+    _text("state", index=True),
+    _text("origin"),
+    _text("sender", index=True),
+    _text("message_id"),
+    _text("evidence"),
+    _moment("at", index=True),
+)
+"""Certificates that mail or directories brought and nobody has put in force; `owner`: an `Address.key`, or a domain."""
+
+crls = Table(
+    "crls",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("der", LargeBinary),
+    Column("fetched_at", Double),
+    Column("next_update", Double),
+    _moment("tried_at"),
+    _text("fault"),
+    _moment("wanted_at"),
+)
+"""The newest list of each distribution point, and how the last attempt to get a newer one ended."""
+
+ocsp_answers = Table(
+    "ocsp_answers",
+    metadata,
+    Column("question", Text, primary_key=True),
+    Column("der", LargeBinary),
+    Column("fetched_at", Double),
+    Column("next_update", Double),
+    _moment("tried_at"),
+    _text("fault"),
+    _moment("wanted_at"),
+)
+"""The same for single answers (RFC 6960); `question` names issuer and serial number."""
+
+authorities = Table(
+    "authorities",
+    metadata,
+    Column("thumbprint", Text, primary_key=True),
+    _text("role"),
+    Column("der", LargeBinary, nullable=False),
+    Column("sealed_private_key", LargeBinary),
+    _text("state"),
+    Column("crl_number", BigInteger, nullable=False),
+    Column("crl", LargeBinary),
+    Column("crl_next_update", Double),
+    _moment("made_at"),
+)
+"""Our own CAs: `role` `root` or `issuing`, `state` `active` or `retired`; without private key: it is kept offline."""
+
+issued = Table(
+    "issued",
+    metadata,
+    Column("authority", Text, primary_key=True),
+    Column("serial", Text, primary_key=True),
+    _text("thumbprint", index=True),
+    Column("der", LargeBinary, nullable=False),
+    _text("owner", index=True),
+    _text("purpose"),
+    _moment("made_at"),
+    Column("revoked_at", Double),
+    _text("revocation_reason"),
+)
+"""Certificates that our CAs issued; `serial` is hexadecimal, `revocation_reason` the word of RFC 5280 section 5.3.1."""
+
+key_requests = Table(
+    "key_requests",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("owner", index=True),
+    _text("purpose"),
+    Column("request", LargeBinary, nullable=False),
+    Column("sealed_private_key", LargeBinary, nullable=False),
+    _moment("made_at"),
+)
+"""Certificate requests (PKCS#10) that wait for their certificate, with the key that waits here."""
+
+opened_keys = Table(
+    "opened_keys",
+    metadata,
+    Column("key_digest", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    _text("message"),
+    _moment("at"),
+    _moment("keep_until", index=True),
+)
+"""For whom each encrypted content key was opened first: for nobody else it is opened again."""
+
+protected_ids = Table(
+    "protected_ids",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    _moment("keep_until", index=True),
+)
+"""Keyed hashes of the Message-IDs of mail that came encrypted: what answers it must not leave in clear."""
+
+partner_tests = Table(
+    "partner_tests",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    _text("partner", index=True),
+    _text("domain"),
+    _text("state"),
+    _text("result"),
+    _moment("at"),
+    _moment("expires_at", index=True),
+)
+"""Self-tests with partners, both directions; `result`: JSON."""
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _moment("at"),
+    _moment("keep_until", index=True),
+)
+"""What administrators were told already, such as that a certificate ends in 30 days."""

@@ -148,7 +148,7 @@ def test_what_the_sender_adds_to_a_reply_counts(core: Core) -> None:
     assert [copy.protection for copy in copies] == ["none"]
     assert "Subject: Re: x\r\n" in copies[0].head
     refused, _ = write(core, PAL, "[sign] Re: x")
-    assert isinstance(refused, Refused) and refused.reason is Reason.METHOD_NOT_AVAILABLE
+    assert isinstance(refused, Refused) and refused.reason is Reason.METHOD_DISABLED
 
 
 def test_a_reply_to_confidential_mail_is_confidential(core: Core) -> None:

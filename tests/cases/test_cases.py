@@ -15,11 +15,15 @@ from ime_gateway.settings.site import Policy
 from ime_gateway.smtp.replies import reply_for
 from tests.container_mail import container, ime_key, pin, setup, sign, signer_of
 from tests.core import GOOD, Core, Delivered, close, make_core, person
-from tests.openssl import decrypt, readers
+from tests.openssl import decrypt, readers, verify
+from tests.outgoing_setup import key_of, set_up
+from tests.smime_mail import wrapped
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/case.toml"))
 MARKER = "orchid-7431"
 """Stands in the body of every mail; may never leave in clear when it must be protected."""
+OUR_BOUNDARY = re.compile(rb'boundary="=_[0-9a-f]{36}"')
+"""What the gateway writes into multipart/signed."""
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +38,21 @@ def test_there_are_cases() -> None:
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
-def test_case(folder: Path, core: Core) -> None:
+def test_case(folder: Path, core: Core, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     case = tomllib.loads((folder / "case.toml").read_text(encoding="utf-8"))
     assert (folder / "why.md").read_text(encoding="utf-8").strip()
+    if "setup" in case:
+        core = make_core(tmp_path)
+        request.addfinalizer(lambda: close(core))
+        core.configure(lambda live: set_up(live, case["setup"]))
     core.configure(lambda live: live.put_policy(Policy.model_validate(case.get("policy", {}))))
     send, expect = case["send"], case["expect"]
     mail = (folder / "in.eml").read_bytes()
     if "container" in case:
         mail = _contained(core, mail, case["container"])
+    if "smime" in case:
+        made = case["smime"]
+        mail = wrapped(mail, made["layers"], made.get("inside", ()), lambda name: key_of(name, case.get("setup", {})))
     outcome, copies = core.send(
         mail,
         send["from"],
@@ -57,7 +68,7 @@ def test_case(folder: Path, core: Core) -> None:
         (wanted["to"], wanted.get("copy", "recipient")) for wanted in expect["copy"]
     ]
     for wanted, copy in zip(expect["copy"], copies, strict=True):
-        _check_copy(wanted, copy, copies)
+        _check_copy(wanted, copy, copies, case.get("setup", {}))
     for forbidden in expect.get("nowhere", []):
         for copy in copies:
             assert forbidden.lower() not in copy.head.lower(), f"{forbidden} in the copy for {copy.recipient}"
@@ -90,7 +101,7 @@ def _check_refusal(outcome: Any, copies: list[Delivered], expect: dict[str, Any]
         assert word in reply, reply
 
 
-def _check_copy(wanted: dict[str, Any], copy: Delivered, copies: list[Delivered]) -> None:
+def _check_copy(wanted: dict[str, Any], copy: Delivered, copies: list[Delivered], setup: dict[str, Any]) -> None:
     assert copy.protection == wanted["protection"]
     if "reason" in wanted:
         assert copy.reason == wanted["reason"]
@@ -102,22 +113,34 @@ def _check_copy(wanted: dict[str, Any], copy: Delivered, copies: list[Delivered]
     for word in wanted.get("lacks", []):
         assert word.lower() not in copy.head.lower(), copy.head
     if copy.protection == "none":
-        for text in wanted.get("body", [MARKER]):
-            assert text.encode() in copy.wire
+        _check_content(wanted, copy.wire, setup)
         return
-    _check_encrypted(wanted, copy, shares)
+    _check_encrypted(wanted, copy, shares, setup)
 
 
-def _check_encrypted(wanted: dict[str, Any], copy: Delivered, shares: list[str]) -> None:
+def _check_content(wanted: dict[str, Any], content: bytes, setup: dict[str, Any]) -> None:
+    """What a reader has in hand: the words, and the signature that openssl finds, or none."""
+    if "signed_by" in wanted:
+        signed = verify(content, key_of(wanted["signed_by"], setup))
+        assert signed is not None, f"not signed by {wanted['signed_by']}"
+        content = signed
+    else:
+        assert not OUR_BOUNDARY.search(content)
+    for text in wanted.get("body", [MARKER]):
+        assert text.encode() in content
+    for text in wanted.get("inner_lacks", []):
+        assert text.encode() not in content
+
+
+def _check_encrypted(wanted: dict[str, Any], copy: Delivered, shares: list[str], setup: dict[str, Any]) -> None:
     assert MARKER.encode() not in copy.wire
     may_read = wanted.get("keys", shares)
     printed = readers(copy.wire)
     assert printed.count("d.ktri:") == len(may_read)
     for address in may_read:
-        clear = decrypt(copy.wire, person(address))
+        clear = decrypt(copy.wire, key_of(address, setup))
         assert clear is not None, f"{address} cannot read the copy for {copy.recipient}"
-        for text in wanted.get("body", [MARKER]):
-            assert text.encode() in clear
+        _check_content(wanted, clear, setup)
     everybody = {f"{name}@acme.example" for name in GOOD}
     for address in everybody - set(may_read):
         assert decrypt(copy.wire, person(address)) is None, f"{address} reads the copy for {copy.recipient}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ime_gateway.base.errors import StoreUnavailable
 from ime_gateway.ports.containers import ContainerRecord
+from ime_gateway.ports.incoming import IncomingRecord
 from ime_gateway.ports.queue import Envelope, Event, HeldEvidence, LeasedRow, Parcel, Row, SealedBody, Settlement, Spool
 
 LEASE_SECONDS = 120.0
@@ -64,6 +65,8 @@ class MemoryQueue:
     settlements: list[Settlement] = field(default_factory=list)
     commit_container: Callable[[Parcel, ContainerRecord], None] = lambda *_: None
     """Takes a container together with its parcel, or raises AlreadySeen; a double of Containers sets it."""
+    commit_incoming: Callable[[Parcel, IncomingRecord], None] = lambda *_: None
+    """Takes what is remembered of incoming mail, or raises OpenedForOthers; a double of IncomingMemory sets it."""
     row_lost: Callable[[str, Settlement], None] = lambda *_: None
     """Hears of each row that settles failed or dropped, with the id of its parcel; a double of Containers sets it."""
     failures: dict[str, int] = field(default_factory=dict)
@@ -83,10 +86,13 @@ class MemoryQueue:
         lease_owner: str | None,
         reports: Sequence[Parcel] = (),
         container: ContainerRecord | None = None,
+        incoming: IncomingRecord | None = None,
     ) -> list[LeasedRow]:
         self._maybe_fail("enqueue")
         if container is not None:
             self.commit_container(parcel, container)
+        if incoming is not None:
+            self.commit_incoming(parcel, incoming)
         for report in reports:
             await self.enqueue(report, (), None)
         self.parcels[parcel.id] = parcel

@@ -12,9 +12,13 @@ from ime_gateway.base.errors import StoreUnavailable
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import SiteView, TrustEntry
 from ime_gateway.ports.queue import Event, HeldEvidence, QueueLine
-from ime_gateway.ports.registry import AdminAccount, AuditLine, CertificateEntry
-from ime_gateway.settings.site import ManagedDomain, PartnerDomain, Policy
+from ime_gateway.ports.registry import AdminAccount, AuditLine, CertificateEnd, CertificateEntry
+from ime_gateway.ports.revocation import AnswerKind, StoredAnswer
+from ime_gateway.settings.site import AddressSettings, ManagedDomain, PartnerDomain, Policy
+from tests.doubles.memory_authorities import AuthorityMemory, MemoryAuthorities
 from tests.doubles.memory_ime import ImeMemory, MemoryImeTransaction
+from tests.doubles.memory_partners import MemoryChecks, MemoryDomainKeys, MemoryNotices, PartnerMemory
+from tests.doubles.memory_revocations import MemoryAnswers
 
 
 @dataclass
@@ -32,6 +36,11 @@ class _Live:
     private_keys: dict[str, bytes] = field(default_factory=dict)
     audit: list[AuditLine] = field(default_factory=list)
     ime: ImeMemory = field(default_factory=ImeMemory)
+    partnership: PartnerMemory = field(default_factory=PartnerMemory)
+    authorities: AuthorityMemory = field(default_factory=AuthorityMemory)
+    addresses: dict[str, AddressSettings] = field(default_factory=dict)
+    additional: tuple[Certificate, ...] = ()
+    revocations: dict[tuple[AnswerKind, str], StoredAnswer] = field(default_factory=dict)
 
     def copied(self) -> "_Live":
         return _Live(**{name: copy(value) for name, value in vars(self).items()})
@@ -43,6 +52,12 @@ class MemoryTransaction(MemoryImeTransaction):
     def __init__(self, live: _Live, now: float, *, write: bool) -> None:
         self._live, self._now, self._write = live, now, write
         self.changed = False
+        memory = live.partnership
+        self.authorities = MemoryAuthorities(live.authorities, now, self._change)
+        self.revocations = MemoryAnswers(live.revocations, self.authorities.revocations)
+        self.domain_keys = MemoryDomainKeys(memory, now, self._change)
+        self.checks = MemoryChecks(memory, self._change)
+        self.notices = MemoryNotices(memory, self._change)
 
     def _change(self) -> _Live:
         if not self._write:
@@ -58,7 +73,7 @@ class MemoryTransaction(MemoryImeTransaction):
         intermediates = tuple(e.certificate for e in live.entries.values() if e.certificate.is_ca)
         return SiteView(
             live.generation, live.policy, dict(live.managed), dict(live.partners), live.roots,
-            dict(live.trust), dict(live.of_domains), intermediates,
+            dict(live.trust), dict(live.of_domains), intermediates, dict(live.addresses), live.additional,
         )  # fmt: skip
 
     def put_policy(self, policy: Policy) -> None:
@@ -79,6 +94,17 @@ class MemoryTransaction(MemoryImeTransaction):
         live.managed.pop(name, None)
         live.partners.pop(name, None)
         live.of_domains.pop(name, None)
+        return True
+
+    def put_address(self, settings: AddressSettings) -> bool:
+        self._change().addresses[settings.address] = settings
+        return True
+
+    def delete_address(self, address: str) -> bool:
+        return self._change().addresses.pop(address, None) is not None
+
+    def put_additional_certificates(self, certificates: Sequence[Certificate]) -> bool:
+        self._change().additional = tuple(certificates)
         return True
 
     def put_certificate(self, certificate: Certificate, addresses: Sequence[str], private_key: bytes | None) -> bool:
@@ -110,6 +136,14 @@ class MemoryTransaction(MemoryImeTransaction):
             return found and (not address or address in entry.addresses)
 
         return [entry for entry in self._live.entries.values() if matches(entry)][offset : offset + limit]
+
+    def people_ends(self, *, after: str = "", limit: int = 1000) -> list[CertificateEnd]:
+        found = [
+            CertificateEnd(name, entry.certificate.subject, entry.addresses, entry.certificate.not_after)
+            for name, entry in sorted(self._live.entries.items())
+            if name > after and not entry.certificate.is_ca
+        ]
+        return found[:limit]
 
     def certificate(self, thumbprint: str) -> CertificateEntry | None:
         found = [entry for name, entry in self._live.entries.items() if name.startswith(thumbprint)]
@@ -173,7 +207,10 @@ class MemoryRegistry:
     def transaction(self, *, write: bool) -> Iterator[MemoryTransaction]:
         self._check()
         transaction = MemoryTransaction(self._live.copied() if write else self._live, self.now, write=write)
-        yield transaction
+        try:
+            yield transaction
+        finally:
+            transaction.revocations.closed = True
         if write:
             self._live = transaction._live
             self._live.generation += transaction.changed

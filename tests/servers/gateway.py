@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,15 @@ def free_port() -> int:
 class Gateway:
     """One installation in `folder`/gw and the process that serves it."""
 
-    def __init__(self, folder: Path, *, store: str = "") -> None:
+    def __init__(self, folder: Path, *, store: str = "", environment: Mapping[str, str] | None = None) -> None:
+        """`environment`: added to that of the gateway's commands and processes."""
         self.folder = folder
+        self._environment = {**os.environ, **(environment or {})}
         self.config = folder / "gw" / "gateway.toml"
         self.port = free_port()
         self.internet_port = free_port()
         self.web_port = free_port()
+        self.portal_port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         made = self.command("init", str(folder / "gw"), *(["--store", store] if store else []), config=False)
         self.password = next(
@@ -38,13 +42,21 @@ class Gateway:
         )
 
     def configure(
-        self, *, next_hop: int, workers: int = 2, smtp: str = "", delivery: str = "", store: str = ""
+        self,
+        *,
+        next_hop: int,
+        workers: int = 2,
+        smtp: str = "",
+        delivery: str = "",
+        store: str = "",
+        hostname: str = "gw.acme.example",
+        more: str = "",
     ) -> None:
         """Write gateway.toml: both listeners, everything without a route of its own leaves to `next_hop`."""
         self.config.write_text(
             f"""{store}
 [smtp]
-hostname = "gw.acme.example"
+hostname = "{hostname}"
 workers = {workers}
 {smtp}
 [[listener]]
@@ -61,10 +73,10 @@ default_route = "smtp://127.0.0.1:{next_hop}"
 {delivery}
 [web]
 admin = "127.0.0.1:{self.web_port}"
-portal = "127.0.0.1:0"
+portal = "127.0.0.1:{self.portal_port}"
 [metrics]
 address = ""
-"""
+{more}"""
         )
 
     def apply(self, site: str) -> str:
@@ -76,7 +88,12 @@ address = ""
         """Standard output of `ime-gateway WORDS`; raises CalledProcessError on refusal when `check`."""
         last = ["-c", str(self.config)] if config else []
         done = subprocess.run(
-            [str(COMMANDS / "ime-gateway"), *words, *last], capture_output=True, text=True, check=False, timeout=120
+            [str(COMMANDS / "ime-gateway"), *words, *last],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env=self._environment,
         )
         if check and done.returncode != 0:
             raise AssertionError(f"ime-gateway {' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
@@ -94,6 +111,7 @@ address = ""
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=self._environment,
             )
         deadline = time.monotonic() + 60
         while self.health()[0] != 200:

@@ -196,6 +196,7 @@ def test_a_second_serve_of_one_installation_is_refused(gateway: Gateway) -> None
         "IMEGW_LISTENER__internal__PORT": "0",
         "IMEGW_LISTENER__internet__PORT": "0",
         "IMEGW_WEB__ADMIN": "127.0.0.1:0",
+        "IMEGW_WEB__PORTAL": "127.0.0.1:0",
     }
     command = [str(COMMANDS / "ime-gateway"), "serve", "-c", str(gateway.config)]
     second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)

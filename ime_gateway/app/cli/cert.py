@@ -11,6 +11,7 @@ import typer
 from ime_gateway.admin.judging import JudgedCertificate, judged_json
 from ime_gateway.admin.key_desk import KeyDesk
 from ime_gateway.admin.timestamps import rfc3339
+from ime_gateway.app.cli import cert_candidates, cert_check, cert_issue
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file
 from ime_gateway.app.cli.show import Cell, as_json, as_pairs, as_table, coloured, say
 from ime_gateway.app.installation import open_current_installation
@@ -22,11 +23,14 @@ Thumbprint = Annotated[str, typer.Argument(metavar="THUMBPRINT", help="Or its be
 
 def commands() -> typer.Typer:
     """The group."""
-    group = typer.Typer(no_args_is_help=True, help="Certificates of people: list, show, import, delete.")
+    group = typer.Typer(no_args_is_help=True, help="Certificates: of people, and what the gateway makes.")
     group.command("list")(list_)
     group.command("show")(show)
     group.command("import")(import_)
     group.command("delete")(delete)
+    cert_check.register(group)
+    cert_issue.register(group)
+    cert_candidates.register(group)
     return group
 
 

@@ -11,6 +11,7 @@ import typer
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, config_path, read_file
 from ime_gateway.app.cli.show import as_json, as_table, say
 from ime_gateway.app.installation import open_current_installation
+from ime_gateway.app.logs import silent_logs
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import UserError
 from ime_gateway.policy.explain import Explanation, RecipientLine
@@ -46,7 +47,7 @@ def explain(
     from ime_gateway.app.explainer import Explainer
 
     data = canonical(read_file(mail))
-    with open_current_installation(config_path(context, config)) as installation:
+    with silent_logs(), open_current_installation(config_path(context, config)) as installation:
         found = installation.settings.listener_named(listener)
         if found is None:
             names = ", ".join(one.name for one in installation.settings.listener)
@@ -93,6 +94,13 @@ def _print(plan: Explanation) -> None:
     if plan["recipients"]:
         as_table(headings, [_row(one) for one in plan["recipients"]], empty="", prose=2)
     for one in plan["recipients"]:
+        if one["signed_by"]:
+            say(f"{one['address']}: signed by {one['signed_by']}")
+        for thumbprint in one["additional"]:
+            say(f"{one['address']}: also encrypted to {thumbprint} ([policy] additional_certificates)")
+        for seen in one["candidates"]:
+            word = "usable" if seen["usable"] else "not usable"
+            say(f"{one['address']}: candidate {seen['key'][:23]} ({seen['selected_by']}, {seen['protection']}): {word}")
         for other in one["not_taken"]:
             say(f"{one['address']}: not {other['protection']}: {other['reason']}: {other['detail']}")
 

@@ -18,6 +18,7 @@ import typer
 
 from ime_gateway.app.cli import (
     admin,
+    ca,
     cert,
     check,
     doctor,
@@ -45,6 +46,7 @@ def build() -> typer.Typer:
         module.register(app)
     app.add_typer(queue.commands(), name="queue")
     app.add_typer(cert.commands(), name="cert")
+    app.add_typer(ca.commands(), name="ca")
     app.add_typer(trust.commands(), name="trust")
     app.add_typer(domain.commands(), name="domain")
     app.add_typer(ime.commands(), name="ime")

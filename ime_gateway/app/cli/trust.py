@@ -1,16 +1,22 @@
-"""`ime-gateway trust`: the certificate trust list."""
+"""`ime-gateway trust`: the certificate trust list, and who compared which thumbprint with whom."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from ime_gateway.admin.check_desk import CheckDesk, trust_facts_json
+from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.admin.trust_desk import TrustDesk, thumbprint_of_file, trust_json
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file
-from ime_gateway.app.cli.show import as_json, as_table, coloured, say
+from ime_gateway.app.cli.show import as_json, as_pairs, as_table, coloured, say
 from ime_gateway.app.installation import Installation, open_current_installation
+from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import UserError
 from ime_gateway.ports.directory import TrustEntry
+from ime_gateway.ports.thumbprint_checks import CheckMethod
 
 Which = Annotated[
     str,
@@ -21,9 +27,9 @@ Note = Annotated[str, typer.Option("--note", help="Who checked it, how and when.
 
 def commands() -> typer.Typer:
     """The group."""
-    group = typer.Typer(no_args_is_help=True, help="The certificate trust list: list, allow, deny, remove.")
+    group = typer.Typer(no_args_is_help=True, help="The certificate trust list, and who compared which thumbprint.")
     group.command("list")(list_)
-    for command in (allow, deny, remove):
+    for command in (allow, deny, remove, show, verify):
         group.command()(command)
     return group
 
@@ -76,11 +82,80 @@ def remove(context: typer.Context, which: Which, config: ConfigOption = None) ->
     say(f"removed {whole}")
 
 
+def show(context: typer.Context, which: Which, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """A certificate: its thumbprint to read aloud, whose it is here, its line, and who compared it."""
+    with open_current_installation(config_path(context, config)) as installation:
+        facts = _checks(installation).facts(_thumbprint(installation, which))
+    if json:
+        as_json(trust_facts_json(facts))
+        return
+    entry = facts.entry
+    as_pairs(
+        [
+            ("thumbprint", groups(facts.thumbprint)),
+            ("subject", facts.subject),
+            ("used for", ", ".join(facts.used_by) or "nothing here"),
+            ("trust list", "no line" if entry is None else entry.verdict + (" even expired" * entry.allow_expired)),
+            ("note", "" if entry is None else entry.note),
+        ]
+    )
+    for check in facts.checks:
+        note = f": {check.note}" if check.note else ""
+        say(f"compared with {check.person} ({check.method}) at {rfc3339(check.at)} by {check.actor}{note}")
+    if not facts.checks:
+        say("nobody has compared its thumbprint yet: ime-gateway trust verify")
+
+
+def verify(
+    context: typer.Context,
+    which: Which,
+    person: Annotated[
+        str, typer.Option("--with", metavar="PERSON", help="Who read it to you, and where you reached them.")
+    ],
+    how: Annotated[CheckMethod, typer.Option("--how", help="Over which channel.")],
+    note: Annotated[str, typer.Option("--note", help="What else should be known.", show_default=False)] = "",
+    confirm: Annotated[
+        str,
+        typer.Option("--confirm", metavar="GROUPS", help="What they read; else it is asked for.", show_default=False),
+    ] = "",
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare a thumbprint with its owner, and record who did it, how and when. Then: trust allow."""
+    with open_current_installation(config_path(context, config)) as installation:
+        thumbprint = _thumbprint(installation, which)
+        if not confirm:
+            if not sys.stdin.isatty():
+                raise UserError('no terminal to ask what was read; give --confirm "GROUPS"')
+            say(groups(thumbprint))
+            confirm = input("What they read to you, all 16 groups: ")
+        desk = _checks(installation)
+        desk.record(thumbprint, confirm, person=person, method=how, note=note, actor=actor())
+        facts = desk.facts(thumbprint)
+    if json:
+        as_json(trust_facts_json(facts))
+        return
+    say(f"the same: {groups(thumbprint)}")
+    say(f"recorded: compared with {person} ({how}) at {rfc3339(facts.checks[0].at)} by {actor()}")
+    if facts.entry is None:
+        say(f"If it is self-signed, use it: ime-gateway trust allow {thumbprint}")
+
+
+def _checks(installation: Installation) -> CheckDesk:
+    return CheckDesk(installation.store.registry, SystemClock())
+
+
+def _thumbprint(installation: Installation, which: str) -> str:
+    if _names_file(which):
+        return _of_file(Path(which))
+    return TrustDesk(installation.store.registry).whole_thumbprint(which)
+
+
 def _put(
     installation: Installation, which: str, verdict: Literal["allow", "deny"], note: str, *, allow_expired: bool
 ) -> None:
     desk = TrustDesk(installation.store.registry)
-    thumbprint = _of_file(Path(which)) if _names_file(which) else desk.whole_thumbprint(which)
+    thumbprint = _thumbprint(installation, which)
     changed = desk.put(TrustEntry(thumbprint, verdict, allow_expired, note), actor())
     say(f"{verdict} {thumbprint}" + ("" if changed else " (nothing changed)"))
 

@@ -24,7 +24,8 @@ def check_ports(settings: Settings) -> Iterator[Finding]:
             yield ok(key, f"{listener.address}:{listener.port}, held by this gateway, which is running")
         else:
             yield _free(key, listener.address, listener.port)
-    places = [("web.admin", settings.web.admin), ("metrics.address", settings.metrics.address)]
+    web = settings.web
+    places = [("web.admin", web.admin), ("web.portal", web.portal), ("metrics.address", settings.metrics.address)]
     for key, text in places:
         host, _, port = text.rpartition(":")
         if not text:

@@ -1,9 +1,11 @@
 """Runs all checks in the order in which they can be mended: file, values, files, ports, store."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from ime_gateway.app.installation import open_installed_store
+from ime_gateway.app.preflight.directory_checks import check_directories, reach_directories
 from ime_gateway.app.preflight.file_checks import check_files
 from ime_gateway.app.preflight.finding import Finding, error, ok
 from ime_gateway.app.preflight.port_checks import check_ports
@@ -22,7 +24,8 @@ def preflight(config: Path, environment: Mapping[str, str], moment: float) -> li
     except WrongFileError as trouble:
         return [error("gateway.toml", problem) for problem in trouble.problems]
     findings = [ok("gateway.toml", str(config)), *check_settings(settings), *check_files(settings, moment)]
-    return [*findings, *check_ports(settings), *_store(config, settings, moment)]
+    findings += [*check_directories(settings, environment), *check_ports(settings)]
+    return [*findings, *_reach(settings, environment, findings), *_store(config, settings, moment)]
 
 
 def refuse_unfit(settings: Settings, moment: float) -> None:
@@ -30,9 +33,19 @@ def refuse_unfit(settings: Settings, moment: float) -> None:
 
     `serve` asks this before it starts, and again before SIGHUP replaces a worker that runs well.
     """
-    wrong = [one for one in (*check_settings(settings), *check_files(settings, moment)) if one.level == "error"]
+    found = (*check_settings(settings), *check_files(settings, moment), *check_directories(settings, os.environ))
+    wrong = [one for one in found if one.level == "error"]
     if wrong:
         raise ConfigurationError("\n".join(f"{one.key}: {one.message}" for one in wrong))
+
+
+def _reach(settings: Settings, environment: Mapping[str, str], findings: list[Finding]) -> list[Finding]:
+    if not settings.ldap:
+        return []
+    from ime_gateway.lookup.ldap_session import open_session  # its library is large, and few need it
+
+    wrong = {one.key for one in findings if one.level == "error"}
+    return list(reach_directories(settings, lambda one, seconds: open_session(one, environment, seconds), wrong))
 
 
 def _store(config: Path, settings: Settings, moment: float) -> list[Finding]:

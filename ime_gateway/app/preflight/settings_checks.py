@@ -138,16 +138,23 @@ def _v1_address(address: str) -> Finding:
 
 
 def _portal(web: Web) -> Iterator[Finding]:
-    for key in ("portal", "portal_url"):
-        if getattr(web, key) != Web.model_fields[key].default:
-            yield warning(f"web.{key}", "not served by this version; nothing listens there")
+    if web.portal_url:
+        detail = f"the portal comes later; {web.pki_base}/pki/ is where revocation lists are" if web.pki_base else ""
+        yield warning("web.portal_url", detail or "this is no address such as https://secure.acme.example")
+    if web.pki_base and not web.portal:
+        yield error("web.portal", f"it is off, so nothing answers at {web.pki_base}/pki/")
 
 
 def _addresses(settings: Settings) -> Iterator[Finding]:
     """Two things on one port."""
     taken: dict[tuple[str, int], str] = {}
     places = [(f"listener.{one.name}.port", one.address, one.port) for one in settings.listener]
-    for key, text in (("web.admin", settings.web.admin), ("metrics.address", settings.metrics.address)):
+    web = settings.web
+    for key, text in (
+        ("web.admin", web.admin),
+        ("web.portal", web.portal),
+        ("metrics.address", settings.metrics.address),
+    ):
         if text:
             host, _, port = text.rpartition(":")
             places.append((key, host.strip("[]"), int(port)))

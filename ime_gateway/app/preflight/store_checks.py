@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 
+from ime_gateway.admin.domain_keys import domain_key_notes
 from ime_gateway.admin.ime_notes import key_notes, signer_notes
-from ime_gateway.admin.judging import anchors_of
+from ime_gateway.admin.judging import anchors_in
 from ime_gateway.app.installation import schema_trouble
 from ime_gateway.app.preflight.finding import Finding, error, ok, warning
 from ime_gateway.app.preflight.settings_checks import check_route
 from ime_gateway.base.errors import UnreadableMail
-from ime_gateway.keys.usable import judge
+from ime_gateway.keys.usable import Anchors, judge
 from ime_gateway.mail.address import parse_path
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.registry import ImeKeyEntry
+from ime_gateway.settings.inheritance import recipient_settings
 from ime_gateway.settings.model import Settings
 from ime_gateway.settings.site import ManagedDomain
 from ime_gateway.store.database import Store
@@ -30,9 +32,14 @@ def check_store(store: Store, settings: Settings, moment: float) -> Iterator[Fin
         view = live.view()
         keys = {name: live.ime_keys(name) for name in view.managed}
         pending = {name: live.container_counts(name).pending for name in view.managed}
-    yield from _live_data(view, settings, moment)
+        domain_keys = live.domain_keys.list()
+        partners = list(_partners(view, anchors_in(live, view, mail_will_ask=True), moment))
+    yield from _live_data(view, settings)
+    yield from partners
     for name, managed in sorted(view.managed.items()):
         yield from _ime(managed, keys[name], pending[name], settings, moment)
+        for note in domain_key_notes(name, domain_keys, view.policy.overlap_days, moment):
+            yield warning(f"managed_domain.{name}.domain_key", note)
 
 
 def _ime(
@@ -56,7 +63,7 @@ def _ime(
     )
 
 
-def _live_data(view: SiteView, settings: Settings, moment: float) -> Iterator[Finding]:
+def _live_data(view: SiteView, settings: Settings) -> Iterator[Finding]:
     if view.managed:
         yield ok("managed_domain", ", ".join(sorted(view.managed)))
     else:
@@ -72,20 +79,19 @@ def _live_data(view: SiteView, settings: Settings, moment: float) -> Iterator[Fi
         finding = check_route(f"partner_domain.{name}.route", partner.route, settings) if partner.route else None
         if finding is not None and finding.level != "ok":
             yield finding
-    yield from _partners(view, moment)
     yield from _v1_domain(view, settings)
 
 
-def _partners(view: SiteView, moment: float) -> Iterator[Finding]:
-    anchors = anchors_of(view)
-    for name, partner in sorted(view.partners.items()):
+def _partners(view: SiteView, anchors: Anchors, moment: float) -> Iterator[Finding]:
+    for name in sorted(view.partners):
         verdicts = [judge(one, anchors, moment, "domain") for one in view.domain_certificates.get(name, ())]
         if any(verdict.usable for verdict in verdicts):
             continue
         reasons = ", ".join(sorted({str(verdict.reason) for verdict in verdicts}))
         trouble = f"none of its certificates is usable ({reasons})" if verdicts else "no certificate is set"
         key = f"partner_domain.{name}.smime_certificates"
-        if partner.encryption == "mandatory":
+        mode = recipient_settings(view.policy, view.partners, {}, name).encryption.value
+        if mode == "mandatory":
             fate = f"all mail to {name} will be refused, but to people who have a certificate of their own"
             yield warning(key, f"{fate}: {trouble}")
         elif verdicts:

@@ -39,7 +39,7 @@ class RouteLookup:
     async def hosts(self, route: str, domain: str, *, encrypt: bool) -> list[NextHop] | RelayReply:
         """The hosts of a route for a recipient's domain, or the reply that stands for there being none."""
         if route != "mx":
-            return [_fixed(route, encrypt)]
+            return [fixed_hop(route, encrypt)]
         if domain.startswith("["):
             literal = domain.strip("[]").lower().removeprefix("ipv6:")  # RFC 5321 section 4.1.3
             return [NextHop(literal, self.mx_port, encrypt)]
@@ -65,7 +65,7 @@ class RouteLookup:
 
 
 @lru_cache(maxsize=1024)  # a pure function that every message asks for the same few routes
-def _fixed(route: str, encrypt: bool) -> NextHop:
-    """`smtp://HOST[:PORT]`, checked when it was configured."""
+def fixed_hop(route: str, encrypt: bool) -> NextHop:
+    """The host of `smtp://HOST[:PORT]`, which was checked when it was configured."""
     parts = urlsplit(route)
     return NextHop(parts.hostname or "", SMTP_PORT if parts.port is None else parts.port, encrypt)

@@ -131,3 +131,20 @@ def test_many_certificates_are_asked_for_at_once(database: TestDatabase, user: E
         assert [bool(found[address]) for address in addresses] == [True, False] * 350
 
     asyncio.run(walk())
+
+
+def test_certificates_by_thumbprint_whoever_they_are_for(database: TestDatabase, user: Entity) -> None:
+    async def walk() -> None:
+        store = database.open()
+        known, unknown = user.certificate.thumbprint, "sha256:" + "0" * 64
+        view = await store.directory.view()
+        assert await store.directory.named(view, [known, unknown]) == {}
+        add(store, user, "somebody@else.example")
+        view = await store.directory.view()
+        assert await store.directory.named(view, [known, unknown]) == {known: user.certificate}
+        assert await store.directory.named(view, []) == {}
+        with store.registry.transaction(write=True) as change:
+            change.delete_certificate(known)
+        assert await store.directory.named(await store.directory.view(), [known]) == {}
+
+    asyncio.run(walk())

@@ -63,18 +63,18 @@ def test_what_version_1_promised_is_kept(old: TestDatabase) -> None:
         before = store.schema_state()
         assert (before.kind, before.found) == ("older", FIRST)
         root, anna = make_ca(), make_user("anna@acme.example")
+        acme, denied = ManagedDomain(name="acme.example", deliver_to="smtp://a.example:25"), "sha256:" + "0" * 64
         small = make_parcel(store, groups=(("bob@x.example", "carol@x.example"),))
         large = make_parcel(store, content=os.urandom(1_000_000))
         await store.queue.enqueue(small, [make_event("accepted", id=small.id)], None)
         await store.queue.enqueue(large, [], None)
         store.registry.put_admin(AdminAccount("admin", "hash", False))
         with store.registry.transaction(write=True) as live:
-            live.put_managed_domain(ManagedDomain(name="acme.example", deliver_to="smtp://a.example:25"), ())
+            live.put_managed_domain(acme, ())
             live.put_certificate(anna.certificate, ["anna@acme.example"], anna.key_der)
             live.put_root(root.certificate)
-            live.put_trust(TrustEntry("sha256:" + "0" * 64, "deny"))
+            live.put_trust(TrustEntry(denied, "deny"))
             live.audit("cli:root", "test", "before")
-            view = live.view()
 
         store.migrate()
 
@@ -89,7 +89,9 @@ def test_what_version_1_promised_is_kept(old: TestDatabase) -> None:
         assert new.registry.audit_break() is None
         with new.registry.transaction(write=False) as live:
             assert live.private_key(anna.certificate.thumbprint) == anna.key_der
-            assert (live.view().managed, live.view().roots, live.view().trust) == (view.managed, view.roots, view.trust)
+            view = live.view()
+            assert (view.managed, view.roots) == ({"acme.example": acme}, (root.certificate,))
+            assert view.trust == {denied: TrustEntry(denied, "deny")}
         container = ContainerRecord("aa" * 32, "anna@acme.example", new_time(old))
         await new.queue.enqueue(make_parcel(new), [], None, (), container)
         assert await new.containers.seen("aa" * 32) is not None
@@ -99,6 +101,49 @@ def test_what_version_1_promised_is_kept(old: TestDatabase) -> None:
 
 def new_time(database: TestDatabase) -> float:
     return database.clock.now() + 1000
+
+
+def test_settings_that_nobody_named_are_inherited_afterwards(old: TestDatabase) -> None:
+    """Version 2 wrote every key out. What was in force for partners stays in force."""
+    partner = {"smime_certificates": [], "pgp_keys": [], "tls_profile": "", "route": "", "rollover": "approve"}
+    managed = {
+        "deliver_to": "mx",
+        "return_to": "",
+        "ime_address": "",
+        "ime_signers": "confirm",
+        "domain_key": "",
+        "domain_pgp_key": "",
+        "exchange_address": "",
+        "sign_outgoing": "never",
+    }
+    settings = {
+        "x.example": partner | {"encryption": "opportunistic"},
+        "*.y.example": partner | {"encryption": "mandatory", "route": "smtp://y.example:25"},
+        "a.y.example": partner | {"encryption": "never"},
+    }
+    policy = {"on_unprotectable": "report", "calendar": "encrypt", "reply_to_encrypted": "may", "portal": "off"}
+    engine = create_engine(old.url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE site SET policy = :text"), {"text": json.dumps(policy)})
+        insert = text("INSERT INTO domains (name, kind, settings) VALUES (:name, :kind, :settings)")
+        for name, keys in settings.items():
+            values = {"name": name, "kind": "partner", "settings": json.dumps({"name": name} | keys)}
+            connection.execute(insert, values)
+        ours = {"name": "acme.example", "kind": "managed", "settings": json.dumps({"name": "acme.example"} | managed)}
+        connection.execute(insert, ours)
+    engine.dispose()
+    store = old.open()
+    store.migrate()
+    with store.registry.transaction(write=False) as live:
+        view = live.view()
+    assert view.policy.as_stored() == {"on_unprotectable": "report"}
+    assert view.managed["acme.example"].as_stored() == {"name": "acme.example", "deliver_to": "mx"}
+    assert {name: domain.as_stored() for name, domain in view.partners.items()} == {
+        "x.example": {"name": "x.example", "encryption": "opportunistic"},
+        "*.y.example": {"name": "*.y.example", "encryption": "mandatory", "route": "smtp://y.example:25"},
+        # Its mail went by the default route although the pattern above it names another; so it goes on.
+        "a.y.example": {"name": "a.y.example", "encryption": "never", "route": ""},
+    }
 
 
 def test_an_upgraded_schema_is_the_described_one(old: TestDatabase) -> None:

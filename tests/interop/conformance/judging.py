@@ -32,7 +32,9 @@ class Excuse(StrEnum):
     NONCE = "GCM nonces of fewer than 8 octets are not accepted (RFC 5084 recommends 12): refused by name"
     NO_KEY = "its key is not in the data: the type is recognised and refused"
     OLD_FILE = "the p12 is in a form that the library does not open: refused with a sentence"
-    REVOCATION = "CRLs and OCSP come with their own issue: until then a revoked certificate is taken"
+    INDIRECT_CRL = "CRLs of another issuer than the certificate's (indirect) are not followed: refused as unknown"
+    CRL_KEY = "CRLs signed with another key of the CA than the one above the certificate: refused as unknown"
+    DELTA_CRL = "delta CRLs may revoke but clear nobody: a hold that only they lift stands, refused as revoked"
     POLICIES = "nobody demands certificate policies of a signer of mail: paths without them are taken"
     POLICY_DEMAND = "demands on policies (policyConstraints) cannot be judged here: refused as untrusted"
     DIRECTORY_NAMES = "limits on directory names and URIs cannot be judged here: refused as untrusted"
@@ -44,7 +46,7 @@ class Excuse(StrEnum):
     DSA_CA = "DSA keys of CAs are not followed: refused as untrusted"
 
 
-TAKEN = frozenset((Excuse.REVOCATION, Excuse.POLICIES))
+TAKEN = frozenset((Excuse.POLICIES,))
 """Here something is taken that its makers refuse; everything else that is excused is refused."""
 
 Outcome = Counter[str]

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from ime_gateway.base.errors import UnreadableCertificate
 from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.crl import Crl, crl_finding
 from ime_gateway.certs.trust import Anchors
 from ime_gateway.keys.signer import judge_signer
 from tests.interop.conformance.judging import Case, Excuse
+from tests.revocation import Book
 
 SUITE = "NIST PKITS"
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -20,9 +22,13 @@ REFUSALS = (
     ("Forbidden public key algorithm|keys of type dsa", Excuse.DSA_CA),
     ("must be UtcTime", Excuse.GENERALIZED_TIME),
     ("issuer .* is not known|no interior errors", Excuse.ENCODINGS),
+    ("indirect CRL", Excuse.INDIRECT_CRL),
+    ("CRL is not signed by the issuer", Excuse.CRL_KEY),
+    ("listed since .* certificateHold", Excuse.DELTA_CRL),
     ("unsupported directoryName constraint|unsupported name constraint", Excuse.DIRECTORY_NAMES),
 )
 """Words of the refusal of a valid case, and what they excuse."""
+ANCHOR_LIST = "TrustAnchorRootCRL.crl"
 SELF_ISSUED = ("4.6.15", "4.6.17", "4.12.9")
 INHERITED_PARAMETERS = "4.1.5"
 
@@ -44,16 +50,16 @@ def _path(folder: Path, row: dict[str, str]) -> str | None:
             return None
         assert row["pkits_section"] == INHERITED_PARAMETERS
         return Excuse.DSA_CA
-    verdict = judge_signer(signer, Anchors(others[:1], others[1:]), MOMENT)
+    lists = [Crl.read((folder / "crls" / name).read_bytes()) for name in (ANCHOR_LIST, *row["crls"].split())]
+    book = Book(lambda link, moment: crl_finding(link, lists, moment, 0.0))
+    verdict = judge_signer(signer, Anchors(others[:1], others[1:], {}, book), MOMENT)
     if row["expected"] == "invalid":
         return _wrongly_taken(row) if verdict.usable else None
     return None if verdict.usable else _wrongly_refused(row, verdict.detail)
 
 
 def _wrongly_taken(row: dict[str, str]) -> str:
-    if row["reason"] != "path":
-        return Excuse.REVOCATION
-    assert row["explicit_policy"] == "true", "an invalid path was taken, and no policy was asked for"
+    assert row["reason"] == "path" and row["explicit_policy"] == "true", "taken, though no policy was asked for"
     return Excuse.POLICIES
 
 

@@ -33,7 +33,7 @@ def supervisor() -> Iterator[Supervisor]:
         {
             "smtp": {"hostname": "gw.acme.example"},
             "listener": [{"name": "internet", "role": "internet", "port": 0}],
-            "web": {"admin": "127.0.0.1:0", "portal": "127.0.0.1:0"},
+            "web": {"admin": "127.0.0.1:0", "portal": ""},
             "metrics": {"address": ""},
         }
     )

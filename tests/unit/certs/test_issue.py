@@ -64,7 +64,7 @@ def test_serial_numbers() -> None:
     assert made.serial > 0
     assert issue().serial != issue().serial
     highest = self_signed(ADDRESS, "", rsa_key(1), moment=MOMENT, days=1, randomness=lambda n: b"\xff" * n)
-    assert len(highest.serial.to_bytes(20, "big").lstrip(b"\0")) == 16, "positive in as many octets"
+    assert len(highest.serial.to_bytes(20, "big").lstrip(b"\0")) == 17, "128 random bits, positive, at most 20 octets"
 
 
 def test_a_long_address_keeps_the_name_of_rfc_3183() -> None:

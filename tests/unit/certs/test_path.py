@@ -8,6 +8,7 @@ from cryptography import x509
 
 from ime_gateway.base.errors import UnreadableCertificate
 from ime_gateway.base.reasons import Reason
+from ime_gateway.certs import der
 from ime_gateway.certs.bundle import read_bundle
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.fault import Fault
@@ -89,6 +90,21 @@ def test_an_expired_link_is_named() -> None:
     root = make_ca("Root")
     old = make_ca("Old", root, not_after=NOW - DAY)
     assert "CN=Old is valid from" in refused(path(make_user("alice@acme.example", old), [root], [old]))
+
+
+def test_limits_on_addresses_hold_for_non_ascii_mailboxes() -> None:
+    """RFC 9598 section 6: an rfc822Name limit on a domain counts for SmtpUTF8Mailbox names, too."""
+    root = make_ca("Root")
+    acme = make_ca("Acme", root, permitted_mail=["acme.example"])
+
+    def issued(mailbox: str) -> TrustedPath | Fault:
+        name = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9"), der.tlv(0x0C, mailbox.encode()))
+        names = (x509.SubjectAlternativeName([name]), False)
+        return path(make_user("x@acme.example", acme, san=False, extra=[names]), [root], [acme])
+
+    assert isinstance(issued("j\u00fcrgen@acme.example"), TrustedPath)
+    assert "may not issue" in refused(issued("j\u00fcrgen@other.example"))
+    assert "may not issue" in refused(issued("j\u00fcrgen@sub.acme.example"))
 
 
 @pytest.mark.parametrize("place", ["alternative name", "subject"])

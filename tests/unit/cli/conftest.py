@@ -61,6 +61,7 @@ def config(pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     path = tmp_path / "gw" / "gateway.toml"
     text = path.read_text().replace("port = 2525", "port = 0").replace("port = 2526", "port = 0")
     text = text.replace('# admin = "127.0.0.1:8080"', 'admin = "127.0.0.1:0"')
+    text = text.replace('# portal = "127.0.0.1:8081"', 'portal = "127.0.0.1:0"')
     path.write_text(text.replace('# address = "127.0.0.1:9464"', 'address = "127.0.0.1:0"'))
     monkeypatch.chdir(tmp_path)
     return path

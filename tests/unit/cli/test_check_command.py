@@ -384,12 +384,25 @@ def test_a_partner_to_whom_nothing_can_go(cli, config: Path, site: Path, finding
     assert last.rstrip().endswith("0 of 1" if certificates else "   0")
 
 
-def test_the_portal_is_not_there_yet(edit: Edit, findings) -> None:
-    assert not {"web.portal", "web.portal_url"} & set(findings())
-    edit(
-        ('# portal = "127.0.0.1:8081"', 'portal = "127.0.0.1:8082"'), ('# portal_url = ""', 'portal_url = "https://p/"')
-    )
+def test_the_portal_is_not_there_yet_but_its_address_serves_lists(edit: Edit, findings) -> None:
     found = findings()
-    for key in ("web.portal", "web.portal_url"):
-        level, message = found[key]
-        assert level == "warning" and "not served by this version" in message
+    assert "web.portal_url" not in found and found["web.portal"][0] == "ok"
+    edit(('# portal_url = ""', 'portal_url = "https://secure.acme.example:8443/x"'))
+    level, message = findings()["web.portal_url"]
+    assert level == "warning" and "http://secure.acme.example/pki/" in message
+
+
+def test_lists_that_nobody_serves(edit: Edit, findings) -> None:
+    edit(('portal = "127.0.0.1:0"', 'portal = ""'))
+    assert findings()["web.portal"] == ("ok", "off")
+    edit(('# pki_url = ""', 'pki_url = "http://pki.acme.example"'))
+    level, message = findings()["web.portal"]
+    assert level == "error" and "nothing answers at http://pki.acme.example/pki/" in message
+
+
+def test_the_portal_on_the_port_of_another(edit: Edit, findings, free_port: int) -> None:
+    edit(
+        ('portal = "127.0.0.1:0"', f'portal = "127.0.0.1:{free_port}"'),
+        ('admin = "127.0.0.1:0"', f'admin = "127.0.0.1:{free_port}"'),
+    )
+    assert findings()["web.portal"] == ("error", f"port {free_port} of 127.0.0.1 is given to web.admin already")

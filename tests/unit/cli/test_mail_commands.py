@@ -184,7 +184,8 @@ def test_explain(cli, config: Path, site: Path, tmp_path: Path) -> None:
     assert result.json["subject_hidden"] is None, "nothing is sent"
     assert (result.json["ime"], result.json["decision"]) == ("1.0", "refuse")
     first = result.json["recipients"][0]
-    assert set(first) == {"address", "copy", "blind", "group", "protection", "reason", "detail", "key", "not_taken"}
+    told = {"address", "copy", "blind", "group", "protection", "reason", "detail", "key", "not_taken"}
+    assert set(first) == {*told, "candidates", "additional", "signed_by"}
     assert (first["address"], first["reason"]) == ("nokey@acme.example", "no-certificate")
     assert first["address"] in result.json["reply"]
     people = cli(*arguments, "--listener", "internal").out

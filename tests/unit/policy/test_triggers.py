@@ -28,6 +28,19 @@ def wishes(*lines: str) -> Wishes:
         ("Sensitivity: private", "portal"),
         ("Subject: [priv] hello", "portal"),
         ("x-smenc: no", None),
+        ("x-smenc: true", "encrypt"),
+        ("x-smenc: 1", "encrypt"),
+        ("x-smenc:", None),
+        ("x-smplain: true", None),
+        ("x-smsign: no", None),
+        ("Subject: numbers\r\n =?utf-8?B?W2NvbmZpZGVudGlhbF0=?=", "encrypt"),
+        ("Subject: =?utf-8?Q?[confi?=\r\n =?utf-8?Q?dential]?= numbers", "encrypt"),
+        ("Subject: =?iso-8859-1?Q?=5BSIGN=5D?= \xfc", "sign"),
+        ("Sensitivity:  COMPANY-CONFIDENTIAL ", "encrypt"),
+        ("Sensitivity: Company Confidential", "encrypt"),
+        ("Sensitivity: Normal\r\nSensitivity: Company-Confidential", "encrypt"),
+        ("Subject: numbers\r\nSubject: [confidential]", "encrypt"),
+        ("Subject: numbers\r\nSubject: [plain]", None),
         ("Sensitivity: Personal", None),
     ],
 )
@@ -60,6 +73,6 @@ def test_untouched_subject_keeps_its_bytes() -> None:
 
 
 def test_what_is_not_available_is_said() -> None:
-    assert wishes("x-smsign: yes").unavailable
+    assert not wishes("x-smsign: yes").unavailable
     assert wishes("x-smwebmail: yes").unavailable
     assert not wishes("x-smenc: yes").unavailable

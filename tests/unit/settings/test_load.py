@@ -151,9 +151,9 @@ def test_site_errors_name_the_line(tmp_path: Path) -> None:
     with pytest.raises(WrongFileError) as caught:
         load_site(path)
     assert caught.value.problems == (f'{path}, line 9: managed_domain[2].nmae: unknown key; did you mean "name"?',)
-    path.write_text(text + 'deliver_to = "smtp://h"\nsign_outgoing = "always"\n')
+    path.write_text(text + 'deliver_to = "smtp://h"\ndomain_pgp_key = "generate"\n')
     with pytest.raises(
-        WrongFileError, match=r'line 8: managed_domain\[2\].sign_outgoing: sign_outgoing = "always" is not available'
+        WrongFileError, match=r"line 8: managed_domain\[2\].domain_pgp_key: domain_pgp_key is not available"
     ):
         load_site(path)
 

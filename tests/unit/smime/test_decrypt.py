@@ -96,6 +96,7 @@ def test_all_that_is_told_of_an_opened_message(people: Mapping[str, Entity], kin
         opened_with=people[kind].certificate.thumbprint,
         encrypted_key_digest=hashlib.sha256(encrypted).hexdigest(),
         legacy=False,
+        encrypted_key_digests=(hashlib.sha256(encrypted).hexdigest(),),
     )
     assert "only for you" not in repr(result)
 
@@ -135,6 +136,8 @@ def test_each_info_for_us_is_tried(people: Mapping[str, Entity], cipher: CipherN
         result = opened(replace(envelope, recipients=order), person)
         assert isinstance(result, Decrypted) and result.content == TEXT
         assert result.encrypted_key_digest == hashlib.sha256(right.encrypted_key).hexdigest()
+        # Whichever opened it: the others would, too, in a copy without that one.
+        assert set(result.encrypted_key_digests) == {hashlib.sha256(one.encrypted_key).hexdigest() for one in order}
 
 
 def test_a_key_with_a_check_value_goes_before_a_guess(people: Mapping[str, Entity]) -> None:

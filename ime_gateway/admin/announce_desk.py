@@ -1,0 +1,177 @@
+"""Tells partners by signed mail which certificate of ours comes next, ahead of its use.
+
+The current key signs, the next certificate goes along: a partner who trusts the one can take the other, by hand or by
+itself, before anything is encrypted to a key that is gone (issue: nothing expires by surprise).
+"""
+
+from dataclasses import dataclass
+
+from ime_gateway.admin.partner_mail import Writer, managed_named, partner_named, settings_of, signing_key
+from ime_gateway.admin.timestamps import rfc3339
+from ime_gateway.base.errors import UserError
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.keys.exchange_note import Announcement
+from ime_gateway.mail.address import parse_path
+from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.exchange import Outbox
+from ime_gateway.ports.registry import Registry
+from ime_gateway.settings.site import PartnerDomain
+from ime_gateway.smime.sign import SigningKey
+
+_TRY_AGAIN_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What became of the announcement to one partner."""
+
+    partner: str
+    recipient: str
+    message: str
+    """The id under which tracking knows the mail; empty: it was not sent."""
+    problem: str
+    """Why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    view: SiteView
+    key: SigningKey
+    following: Certificate
+    partners: tuple[PartnerDomain, ...]
+
+
+class AnnounceDesk:
+    """The desk. Every method may raise StoreUnavailable."""
+
+    def __init__(self, registry: Registry, outbox: Outbox, writer: Writer) -> None:
+        self._registry = registry
+        self._outbox = outbox
+        self._writer = writer
+
+    async def announce(self, domain: str, actor: str, to: str = "") -> list[Announced]:
+        """Write to one partner, or to all that have an exchange address. Raises UserError when there is nothing to
+        announce or nobody to tell; what goes wrong with one of several partners stands in its line."""
+        ready = self._ready(domain, to)
+        name = ready.view.managed[managed_named(ready.view, domain)].name
+        told = [await self._tell(name, partner, ready) for partner in ready.partners]
+        if any(one.message for one in told):
+            with self._registry.transaction(write=True) as live:
+                live.domain_keys.set_announced(name, ready.following.thumbprint, self._writer.clock.now())
+                partners = ", ".join(one.partner for one in told if one.message)
+                live.audit(actor, "domain-announce", f"{name} {ready.following.thumbprint} to {partners}")
+        return told
+
+    async def announce_due(self, actor: str) -> list[Announced]:
+        """Announce every next key that nobody was told of yet, trying once a day; what cannot be sent stands in its
+        line. Safe on several nodes at once."""
+        now = self._writer.clock.now()
+        with self._registry.transaction(write=False) as live:
+            waiting = [one for one in live.domain_keys.list() if one.state == "next" and one.announced_at is None]
+            if not waiting or not _with_exchange_address(live.view()):
+                return []
+        told: list[Announced] = []
+        for key in waiting:
+            with self._registry.transaction(write=True) as live:
+                live.notices.forget(now)
+                if not live.notices.tell(f"announcement of {key.certificate.thumbprint}", now + _TRY_AGAIN_SECONDS):
+                    continue
+            try:
+                told += await self.announce(key.domain, actor)
+            except UserError as error:
+                told.append(Announced("", "", "", f"{key.domain}: {error}"))
+        return told
+
+    def _ready(self, domain: str, to: str) -> _Ready:
+        with self._registry.transaction(write=False) as live:
+            view = live.view()
+            name = managed_named(view, domain)
+            key = signing_key(live, name)
+            following = next((one for one in live.domain_keys.list(name) if one.state == "next"), None)
+            if following is None:
+                raise UserError(f"{name} has no next key to announce; first: ime-gateway domain key rollover {name}")
+            partners = (partner_named(view, to),) if to else _with_exchange_address(view)
+        for partner in partners:
+            if not settings_of(view, partner).exchange_address.value:
+                which = following.certificate.thumbprint
+                raise UserError(
+                    f"nobody knows where {partner.name} takes announcements; set its exchange_address, or send the"
+                    f" certificate by hand: ime-gateway domain key export {name} --key {which}"
+                )
+        if not partners:
+            raise UserError("no partner has an exchange_address, so nobody can be told by mail")
+        return _Ready(view, key, following.certificate, partners)
+
+    async def _tell(self, domain: str, partner: PartnerDomain, ready: _Ready) -> Announced:
+        moment = self._writer.clock.now()
+        current, following = ready.key.certificate, ready.following
+        note = Announcement(domain, current.thumbprint, following.thumbprint, moment)
+        text = _TEXT.format(
+            domain=domain,
+            current=_lines(current.thumbprint),
+            following=_lines(following.thumbprint),
+            ends=rfc3339(current.not_after)[:10],
+            until=rfc3339(following.not_after)[:10],
+        )
+        recipient = parse_path(settings_of(ready.view, partner).exchange_address.value)
+        try:
+            mail, _ = self._writer.write(
+                ready.view,
+                ready.key,
+                domain,
+                partner,
+                recipient,
+                note,
+                (following,),
+                subject=f"New encryption certificate of {domain}",
+                text=text,
+                detail=f"announcement of {following.thumbprint}",
+            )
+        except UserError as error:
+            return Announced(partner.name, str(recipient), "", str(error))
+        await self._outbox.send(mail, moment)
+        return Announced(partner.name, str(recipient), mail.id, "")
+
+
+def announced_json(one: Announced) -> dict[str, object]:
+    """One row of `domain announce --json`."""
+    return {
+        "partner": one.partner,
+        "recipient": one.recipient,
+        "id": one.message or None,
+        "problem": one.problem or None,
+    }
+
+
+def _with_exchange_address(view: SiteView) -> tuple[PartnerDomain, ...]:
+    plain = [one for one in view.partners.values() if not one.name.startswith("*.")]
+    return tuple(one for one in plain if settings_of(view, one).exchange_address.value)
+
+
+def _lines(thumbprint: str) -> str:
+    """The digits in four lines of four groups, to be compared by eye."""
+    digits = thumbprint.removeprefix("sha256:").upper()
+    fours = [digits[start : start + 4] for start in range(0, len(digits), 4)]
+    return "\n".join("    " + " ".join(fours[start : start + 4]) for start in range(0, len(fours), 4))
+
+
+_TEXT = """\
+Hello,
+
+the domain {domain}
+changes its certificate for encrypted mail. The next one is attached
+(certificates.p7c); it can be used from now on, and the current one
+goes on opening mail for as long as it is under way.
+
+Current certificate, valid to {ends} (SHA-256):
+{current}
+
+Next certificate, valid to {until} (SHA-256):
+{following}
+
+This mail is signed with the current certificate. If your gateway
+understands announcements, it has noted the new certificate by
+itself, or waits for you to approve it. If not: import the attached
+certificate, compare its thumbprint with us by telephone, and use it
+for mail to {domain}.
+"""

@@ -1,0 +1,105 @@
+"""The key pair that stands for a whole managed domain: what fits, what is put where, and what should be done about it.
+
+Partners encrypt everybody's mail to this certificate and believe our signatures by it, so it is changed with an
+overlap: the next one is announced and opens mail before it is used (RFC 3183 names the authorities of domains).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from ime_gateway.admin.ime_keys import DAY_SECONDS, EXPIRES_SOON_DAYS, KeyPair
+from ime_gateway.admin.timestamps import rfc3339
+from ime_gateway.base.errors import UserError
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.fitness import fitness_fault
+from ime_gateway.certs.issue import new_key, private_key_der, self_signed
+from ime_gateway.certs.profile import ENCRYPTION_NAME, SIGNING_NAME
+from ime_gateway.ports.clock import Randomness
+from ime_gateway.ports.directory import TrustEntry
+from ime_gateway.ports.domain_keys import DomainKeyEntry
+from ime_gateway.ports.keyring import DomainKeyState
+
+AUTHORITY: Final = ENCRYPTION_NAME
+"""Local part of the name of a domain's key (RFC 3183 section 2.3)."""
+
+
+def authority_address(domain: str) -> str:
+    """The mail address in the certificate of a domain's key."""
+    return f"{AUTHORITY}@{domain}"
+
+
+def make_domain_pair(domain: str, moment: float, days: int, randomness: Randomness) -> KeyPair:
+    """A fresh RSA-3072 pair with a self-signed certificate that has both names of RFC 3183: who encrypts for the
+    domain, and who signs for it. Takes a good part of a second: never call it while a transaction is open."""
+    key = new_key()
+    also = (f"{SIGNING_NAME}@{domain}",)
+    address = authority_address(domain)
+    certificate = self_signed(address, "", key, moment=moment, days=days, randomness=randomness, also=also)
+    return KeyPair(certificate, private_key_der(key))
+
+
+def require_fit_for_domain(certificate: Certificate, domain: str) -> None:
+    """Raises UserError when partners could never use this certificate for `domain`. Who signed it and its time are
+    said elsewhere."""
+    owners = sorted(certificate.addresses)
+    if owners and not any(owner.rpartition("@")[2] == domain for owner in owners):
+        raise UserError(f"the certificate is for {', '.join(owners)}, not for {domain}; partners would refuse it")
+    if certificate.is_ca:
+        raise UserError("the certificate is that of a CA; a CA issues certificates and opens no mail (P8)")
+    fault = fitness_fault(certificate)
+    if fault is not None:
+        raise UserError(f"the certificate cannot be used: {fault.detail}")
+
+
+def require_not_denied(certificate: Certificate, trust: Mapping[str, TrustEntry]) -> None:
+    """Raises UserError for a certificate that the trust list denies, such as that of a key that was retired."""
+    line = trust.get(certificate.thumbprint)
+    if line is not None and line.verdict == "deny":
+        because = f" ({line.note})" if line.note else ""
+        raise UserError(f"the certificate {certificate.thumbprint} is denied by the trust list{because}; use a new key")
+
+
+def current_domain_key(keys: Iterable[DomainKeyEntry]) -> DomainKeyEntry | None:
+    """The key that partners should use."""
+    return next((key for key in keys if key.state == "current"), None)
+
+
+def next_domain_key(keys: Iterable[DomainKeyEntry]) -> DomainKeyEntry | None:
+    """The key that will be the current one."""
+    return next((key for key in keys if key.state == "next"), None)
+
+
+def state_of_new(keys: Iterable[DomainKeyEntry]) -> DomainKeyState:
+    """Where a new key of a domain belongs: in force at once only where there is none, else it is the next."""
+    return "current" if current_domain_key(keys) is None else "next"
+
+
+def due_at(key: DomainKeyEntry, current: DomainKeyEntry | None, overlap_days: int) -> float:
+    """When a next key becomes the current one, seconds since 1970 UTC: `overlap_days` after partners were told of it
+    (where nobody was: after it was made), but not before it is valid, and not after the current one has ended."""
+    told = key.since if key.announced_at is None else key.announced_at
+    due = told + overlap_days * DAY_SECONDS
+    if current is not None:
+        due = min(due, current.certificate.not_after)
+    return max(due, key.certificate.not_before)
+
+
+def domain_key_notes(domain: str, keys: Iterable[DomainKeyEntry], overlap_days: int, moment: float) -> list[str]:
+    """What should be done about the keys of one managed domain, one sentence each; `moment` is now."""
+    listed = [key for key in keys if key.domain == domain]
+    current, coming = current_domain_key(listed), next_domain_key(listed)
+    notes = []
+    advice = f"run: ime-gateway domain key rollover {domain}"
+    if listed and current is None:
+        notes.append(f"there is no current domain key, so nothing is signed for the domain; {advice} --now")
+    if current is not None and coming is None:
+        left = current.certificate.not_after - moment
+        if left < 0:
+            notes.append(f"the domain certificate expired at {rfc3339(current.certificate.not_after)}; {advice}")
+        elif left < max(EXPIRES_SOON_DAYS, overlap_days) * DAY_SECONDS:
+            notes.append(f"the domain certificate expires at {rfc3339(current.certificate.not_after)}; {advice}")
+    if coming is not None:
+        told = "" if coming.announced_at else f" and was not announced yet: ime-gateway domain announce {domain}"
+        due = rfc3339(due_at(coming, current, overlap_days))
+        notes.append(f"the next domain key takes over at {due}{told}")
+    return notes

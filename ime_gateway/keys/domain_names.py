@@ -1,0 +1,23 @@
+"""The names by which a certificate stands for a whole domain (RFC 3183 sections 3.1.1 and 4.1).
+
+`domain-confidentiality-authority@x` opens mail for everybody of x, `domain-signing-authority@x` signs for them. The
+same names are in use beyond the RFC: SEPPmail and the S.E.E. Mail directory look for the first one.
+"""
+
+from typing import Final
+
+from ime_gateway.certs.certificate import Certificate
+
+CONFIDENTIALITY_AUTHORITY: Final = "domain-confidentiality-authority"
+SIGNING_AUTHORITY: Final = "domain-signing-authority"
+_AUTHORITIES = (CONFIDENTIALITY_AUTHORITY, SIGNING_AUTHORITY)
+
+
+def domain_of_authority(certificate: Certificate) -> str:
+    """The domain that a certificate stands for by its name; empty when its name is that of a person, or of two
+    domains at once."""
+    domains = {
+        domain for local, _, domain in (address.rpartition("@") for address in certificate.addresses)
+        if local.lower() in _AUTHORITIES
+    }  # fmt: skip
+    return domains.pop() if len(domains) == 1 else ""

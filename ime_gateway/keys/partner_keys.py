@@ -1,0 +1,70 @@
+"""Which of a partner's certificates to use, and whether one may name its successor.
+
+Partners keep two in an overlap. Mail is encrypted to the best usable one (`keys/choose`), signatures of each are
+believed; but only the newest may appoint an heir without a person: else who stole last year's key could name his own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.fitness import fitness_fault
+from ime_gateway.keys.choose import order
+from ime_gateway.keys.domain_names import domain_of_authority
+from ime_gateway.keys.signer import judge_signer
+from ime_gateway.keys.usable import Anchors, Verdict, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The certificate to encrypt to, or why there is none."""
+
+    certificate: Certificate | None
+    detail: str
+    """The verdict on it, or on the one that comes next to being usable."""
+
+
+def encryption_choice(certificates: Sequence[Certificate], anchors: Anchors, moment: float) -> Choice:
+    """The best of a domain's certificates at `moment` (seconds since 1970 UTC)."""
+    judged = order((one, judge(one, anchors, moment, "domain")) for one in certificates)
+    if not judged:
+        return Choice(None, "no certificate is set for this domain")
+    best, verdict = judged[0]
+    return Choice(best if verdict.usable else None, verdict.detail)
+
+
+def may_appoint(
+    signer: Certificate, certificates: Sequence[Certificate], anchors: Anchors, moment: float
+) -> Verdict | None:
+    """The verdict on a signer who may name the next certificate of its domain without a person; None: it may not.
+
+    It is one of the domain's certificates, trusted, in its time whatever the trust list says of expired ones, and no
+    usable one of the domain is newer. moment: seconds since 1970 UTC.
+    """
+    if signer not in certificates or not signer.not_before <= moment <= signer.not_after:
+        return None
+    verdict = judge_signer(signer, anchors, moment)
+    if not verdict.usable:
+        return None
+    usable = [one for one in certificates if judge(one, anchors, moment, "domain").usable]
+    return None if any(one.not_before > signer.not_before for one in usable) else verdict
+
+
+def may_follow(following: Certificate, current: Certificate, domain: str, moment: float) -> str:
+    """Why a certificate may not come after `current` by itself; empty: it may.
+
+    Its fitness, its time and its names are looked at: it must stand for the same domain by all of them.
+    moment: seconds since 1970 UTC.
+    """
+    if fault := fitness_fault(following):
+        return fault.detail
+    if following.is_ca:
+        return "it is a CA certificate"
+    if following.not_after <= moment:
+        return "it has expired"
+    if following.key_digest == current.key_digest:
+        return "it has the key of the current one"
+    if domain_of_authority(following) == domain:
+        return ""
+    names = {address.rpartition("@")[2] for address in following.addresses}
+    return "" if names == {domain} else f"it does not stand for {domain}"

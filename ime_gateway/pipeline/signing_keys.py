@@ -1,0 +1,175 @@
+"""Which keys could sign a message, judged: those of its author on this gateway, and the current one of the domain.
+
+The author is who sent it (Sender if present, else From) and must be the envelope sender for their own key to be used:
+anybody inside can write any From, and only the mail server's envelope says who really sent it. The domain's key
+vouches for the domain alone, so it serves every author in it (RFC 3183 section 3.1.1, domain signatures).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ime_gateway.base.errors import UnreadableCertificate, UnreadableMail
+from ime_gateway.base.reasons import Reason
+from ime_gateway.certs.capabilities import own_capabilities
+from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.fault import Fault
+from ime_gateway.certs.fitness import time_fault
+from ime_gateway.certs.path import TrustedPath, find_path
+from ime_gateway.certs.revocation import path_revocation
+from ime_gateway.certs.signing_fitness import signing_fault
+from ime_gateway.certs.trust import Anchors
+from ime_gateway.mail.address import Address
+from ime_gateway.mail.author import read_author
+from ime_gateway.pipeline.prepared import Prepared
+from ime_gateway.pipeline.revocation import Revocations
+from ime_gateway.pipeline.sign_outgoing import Signer
+from ime_gateway.policy.facts import Candidate, RecipientFacts, SigningFacts
+from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.keyring import KeptKey, Keyring
+from ime_gateway.settings.inheritance import sender_settings
+from ime_gateway.smime.sign import SigningKey
+
+_MOST_LINKS = 8
+"""CA certificates that go along with a signature; real chains have two."""
+_MOST_KEYS = 1_000
+"""Signing keys that are kept ready; reading one costs more than signing with it."""
+
+
+@dataclass(slots=True)
+class _Ready:
+    """Keys that were read in one generation of live data, by thumbprint; a word instead when one cannot sign."""
+
+    generation: int
+    anchors: Anchors
+    signers: dict[str, Signer | str] = field(default_factory=dict, repr=False)
+
+
+class SigningKeys:
+    """Finds the keys that may sign; holds them ready for one generation of live data."""
+
+    def __init__(self, keyring: Keyring, revocations: Revocations) -> None:
+        self._keyring = keyring
+        self._revocations = revocations
+        self._ready = _Ready(-1, Anchors(()))
+
+    async def gather(
+        self, prepared: Prepared, recipients: tuple[RecipientFacts, ...], view: SiteView, moment: float
+    ) -> tuple[SigningFacts, Mapping[str, Signer]]:
+        """What decides about signing, and the signers that the facts name by thumbprint.
+
+        moment: seconds since 1970 UTC. Raises StoreUnavailable. Costs nothing where nobody wants a signature.
+        """
+        if prepared.direction == "incoming":
+            return SigningFacts(), {}
+        author = _author(prepared)
+        settings = sender_settings(view.managed, view.addresses, author.key if author is not None else "")
+        mode = settings.sign_outgoing
+        facts = SigningFacts(
+            mode.value,
+            mode.origin,
+            prepared.wants_signature,
+            prepared.desktop != "none",
+            is_report=prepared.sender is None,
+        )
+        bound = any(one.bound for one in recipients)
+        if not bound and not facts.asked and facts.mode != "always":
+            return facts, {}
+        return await self._with_keys(facts, prepared, author, view, moment)
+
+    async def _with_keys(
+        self, facts: SigningFacts, prepared: Prepared, author: Address | None, view: SiteView, moment: float
+    ) -> tuple[SigningFacts, Mapping[str, Signer]]:
+        missing = _may_not_sign(author, prepared.sender, view)
+        if missing or author is None:
+            return SigningFacts(
+                facts.mode, facts.origin, facts.asked, facts.protected_already, facts.is_report, missing=missing
+            ), {}
+        await self._renew(view)
+        personal: tuple[KeptKey, ...] = ()
+        if prepared.sender is not None and prepared.sender.key == author.key:
+            personal = (await self._keyring.of_people([author.key])).get(author.key, ())
+        shared = (await self._keyring.of_domains([author.domain])).get(author.domain, ())
+        signers: dict[str, Signer] = {}
+        ours = [self._candidate(key, "personal", moment, signers) for key in _newest_first(personal)]
+        domains = [self._candidate(key, "domain", moment, signers) for key in shared if key.state == "current"]
+        return SigningFacts(
+            facts.mode,
+            facts.origin,
+            facts.asked,
+            facts.protected_already,
+            facts.is_report,
+            tuple(sorted(ours, key=lambda one: not one.usable)),
+            tuple(domains),
+            f"neither {author} nor {author.domain} has a key on this gateway",
+        ), signers
+
+    async def _renew(self, view: SiteView) -> None:
+        if view.generation != self._ready.generation or len(self._ready.signers) > _MOST_KEYS:
+            self._ready = _Ready(view.generation, await self._revocations.anchors(view))
+
+    def _candidate(self, key: KeptKey, kind: str, moment: float, signers: dict[str, Signer]) -> Candidate:
+        certificate = key.certificate
+        ready = self._ready.signers.get(certificate.thumbprint)
+        if ready is None:
+            ready = _read(key, kind, self._ready.anchors)
+            self._ready.signers[certificate.thumbprint] = ready
+        name = f"{certificate.subject or 'certificate without a name'} ({certificate.thumbprint[:19]})"
+        fault = _fault(certificate, self._ready.anchors, moment)
+        if isinstance(ready, str):
+            fault = fault or Fault(Reason.CERTIFICATE_UNFIT, ready)
+        else:
+            signers[certificate.thumbprint] = ready
+        if fault is not None:
+            return Candidate(certificate.thumbprint, False, fault.reason, f"{name}: {fault.detail}")
+        reason = Reason.PERSONAL_CERTIFICATE if kind == "personal" else Reason.DOMAIN_CERTIFICATE
+        return Candidate(certificate.thumbprint, True, reason, name)
+
+
+def _author(prepared: Prepared) -> Address | None:
+    """Who is responsible for the mail; None when its From cannot be read (reports of old systems)."""
+    try:
+        return read_author(prepared.message.headers).responsible
+    except UnreadableMail:
+        return None
+
+
+def _may_not_sign(author: Address | None, sender: Address | None, view: SiteView) -> str:
+    """Why nothing of ours may vouch for this author, for people; empty: it may."""
+    if author is None:
+        return "the author of the mail cannot be read"
+    if author.domain not in view.managed:
+        return f"its author {author} is in no domain of ours"
+    if sender is not None and sender.domain != author.domain:
+        return f"its author {author} is in another domain than its envelope sender {sender}"
+    return ""
+
+
+def _fault(certificate: Certificate, anchors: Anchors, moment: float) -> Fault | None:
+    """What speaks against signing with a key of ours; that its certificate leads to a root that we trust ourselves is
+    not asked for, as partners decide whom they trust. A revocation that is known counts; nobody is asked for it."""
+    fault = anchors.denial(certificate) or signing_fault(certificate) or time_fault(certificate, moment)[0]
+    if fault is None and not certificate.self_issued:
+        path = find_path(certificate, anchors, moment)
+        known = path_revocation(path.chain, anchors.revocation, moment).fault if isinstance(path, TrustedPath) else None
+        return known if known is not None and known.reason is Reason.CERTIFICATE_REVOKED else None
+    return fault
+
+
+def _newest_first(keys: tuple[KeptKey, ...]) -> list[KeptKey]:
+    return sorted(keys, key=lambda key: (-key.certificate.not_before, key.certificate.thumbprint))
+
+
+def _read(key: KeptKey, kind: str, anchors: Anchors) -> Signer | str:
+    """The key ready to sign; what is wrong with it, for people, when it cannot."""
+    try:
+        signing = SigningKey.from_pkcs8(key.certificate, key.private_key, _chain(key.certificate, anchors))
+    except UnreadableCertificate as error:
+        return str(error)
+    # What a person's programs open only that person's own signatures say; for the domain we open everything.
+    return Signer(signing, own_capabilities() if kind == "domain" else None)
+
+
+def _chain(certificate: Certificate, anchors: Anchors) -> tuple[Certificate, ...]:
+    """The known CA certificates above it without roots: readers without them could not find the path."""
+    above = [one for one in anchors.named_above(certificate) if not anchors.is_root(one) and not one.self_issued]
+    return tuple(above[:_MOST_LINKS])

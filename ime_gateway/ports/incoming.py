@@ -1,0 +1,80 @@
+"""What is remembered of mail that came encrypted or signed, so that nothing that was opened gets to anybody else.
+
+Committed together with the message: for whom a content key was opened, that answers to the mail must be encrypted, and
+certificates that it brought.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from ime_gateway.certs.certificate import Certificate
+
+OPENED_SECONDS: Final = 400 * 86_400.0
+"""How long a content key is remembered."""
+PROTECTED_SECONDS: Final = 90 * 86_400.0
+"""How long what answers an encrypted mail must be encrypted, too."""
+
+CandidateKind = Literal["person", "domain"]
+CandidateState = Literal["pending", "approved", "rejected"]
+CandidateOrigin = Literal["harvested", "exchange", "announcement", "directory"]
+"""From any signed mail; from a mail to an exchange address; announced by a partner; found by LDAP."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedKey:
+    """An encrypted content key that was opened, and for whom."""
+
+    key_digest: str
+    """SHA-256 of the encryptedKey, hexadecimal (`smime.layers.EncryptedLayer.encrypted_key_digests`)."""
+    addresses: tuple[str, ...]
+    """`Address.key` of each envelope recipient who got the content."""
+    bound: bool = False
+    """The mail itself names these recipients, signed by its sender's domain: whoever got the key before is no
+    objection (`PartnerDomain.bound_recipients`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A certificate that somebody sent or a directory gave; used for nothing until it is approved."""
+
+    owner: str
+    """`Address.key`, or the name of a domain."""
+    kind: CandidateKind
+    certificate: Certificate
+    origin: CandidateOrigin
+    sender: str
+    """Who sent it, as an `Address.key`; limits count by it."""
+    message_id: str
+    evidence: str
+    """Why it may be believed: who signed, with which verdict. One line."""
+    at: float
+    """Seconds since 1970 UTC."""
+    state: CandidateState = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingRecord:
+    """What is committed with one incoming message."""
+
+    opened: tuple[OpenedKey, ...] = ()
+    protected_ids: tuple[str, ...] = ()
+    """Keyed hashes of the Message-IDs, outer and inner, of mail that came encrypted and was opened."""
+    candidates: tuple[Candidate, ...] = ()
+    """More than `CANDIDATES_OF_ONE_SENDER` a day are dropped without an error."""
+
+
+CANDIDATES_OF_ONE_SENDER: Final = 10
+"""Pending ones that one sender may bring in 24 hours."""
+
+
+class IncomingMemory(Protocol):
+    """Every method may raise StoreUnavailable."""
+
+    async def opened_for(self, key_digests: Sequence[str]) -> Mapping[str, frozenset[str]]:
+        """For whom (`Address.key`) each of these content keys was opened before; new ones are missing."""
+        ...
+
+    async def came_protected(self, digests: Sequence[str]) -> bool:
+        """Whether one of these keyed hashes of Message-IDs is that of a mail that came encrypted."""
+        ...

@@ -1,0 +1,17 @@
+"""Does the mail server behind us know a recipient? Asked at RCPT, so that mail to nobody is refused to its sender's
+server instead of being accepted and reported to whoever the sender claims to be (RFC 5321 section 6.2)."""
+
+from typing import Literal, Protocol
+
+from ime_gateway.mail.address import Address
+
+Knowledge = Literal["known", "unknown", "unsure"]
+"""It takes the recipient; it says that there is no such mailbox; anything else, or no answer."""
+
+
+class RecipientProbe(Protocol):
+    """Asks mail servers about recipients; never raises for what a server does."""
+
+    async def ask(self, route: str, recipient: Address, *, use_tls: bool) -> Knowledge:
+        """Ask the server of `route` (`smtp://HOST[:PORT]`), without sending mail."""
+        ...

@@ -1,0 +1,152 @@
+"""`domain` and `trust` at the command line: a partner set up in one sitting, and what is said to whoever slips."""
+
+import io
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from ime_gateway.admin.ime_keys import groups
+from tests.pki import Entity, make_user
+
+AUTHORITY = "domain-confidentiality-authority@partner.example"
+
+
+@pytest.fixture(scope="module")
+def partner() -> Entity:
+    return make_user(AUTHORITY)
+
+
+@pytest.fixture
+def file(tmp_path: Path, partner: Entity) -> Path:
+    path = tmp_path / "partner.pem"
+    path.write_bytes(partner.pem)
+    return path
+
+
+def test_a_partner_in_one_sitting(cli, config: Path, file: Path, partner: Entity, tmp_path: Path) -> None:
+    here = ("-c", config)
+    assert cli("domain", "add", "acme.example", "deliver_to=smtp://127.0.0.1:9", "--managed", *here).status == 0
+    made = cli("domain", "key", "generate", "acme.example", *here)
+    assert made.status == 0 and "domain key export acme.example --out FILE" in made.out
+    out = tmp_path / "acme.pem"
+    assert cli("domain", "key", "export", "acme.example", "--out", out, *here).status == 0
+    assert out.read_bytes().count(b"BEGIN CERTIFICATE") == 1
+    assert "exists already" in cli("domain", "key", "export", "acme.example", "--out", out, *here).err
+
+    added = cli("domain", "add", "partner.example", "encryption=mandatory", "--certificate", file, *here)
+    assert added.status == 0 and "added partner domain partner.example" in added.out
+    shown = cli("domain", "show", "partner.example", *here).out
+    assert "certificate-untrusted" in shown and "nobody has compared its thumbprint yet" in shown
+
+    thumbprint = partner.certificate.thumbprint
+    listed = groups(thumbprint).split()
+    wrong = " ".join([*listed[:6], "ZZZZ", *listed[7:]])
+    said = ("--with", "Bea Beispiel, switchboard", "--how", "phone", *here)
+    refused = cli("trust", "verify", file, "--confirm", wrong, *said)
+    assert refused.status == 1 and f"group 7 of 16 is {listed[6]} here, ZZZZ was given" in refused.err
+    assert cli("trust", "show", file, "--json", *here).json["checks"] == []
+    verified = cli("trust", "verify", file, "--confirm", " ".join(listed), *said)
+    assert verified.status == 0 and f"ime-gateway trust allow {thumbprint}" in verified.out
+    assert cli("trust", "allow", file, "--note", "Bea", *here).status == 0
+
+    facts = cli("trust", "show", thumbprint[7:27], "--json", *here).json
+    assert facts["thumbprint_groups"] == groups(thumbprint) and facts["verdict"] == "allow"
+    assert facts["used_by"] == ["partner partner.example"]
+    (check,) = facts["checks"]
+    assert (check["with"], check["how"]) == ("Bea Beispiel, switchboard", "phone") and check["by"].startswith("cli:")
+    row = cli("domain", "show", "partner.example", "--json", *here).json
+    assert row["certificates"][0]["usable"] is True and row["certificates"][0]["checks"] == [check]
+    assert (row["encryption"], row["origins"]["encryption"]) == ("mandatory", "domain partner.example")
+
+
+def test_the_groups_are_asked_for_in_a_terminal(cli, config: Path, file: Path, partner: Entity, monkeypatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    arguments = ("trust", "verify", file, "--with", "Bea", "--how", "video", "-c", config)
+    assert 'give --confirm "GROUPS"' in cli(*arguments).err
+    monkeypatch.setattr("sys.stdin", Terminal(groups(partner.certificate.thumbprint) + "\n"))
+    result = cli(*arguments)
+    assert result.status == 0 and groups(partner.certificate.thumbprint) in result.out
+    assert cli("trust", "verify", file, "--with", "Bea", "--how", "smell", "-c", config).status == 2
+
+
+def test_settings_are_inherited_and_set_one_by_one(cli, config: Path) -> None:
+    here = ("-c", config)
+    assert cli("domain", "add", "*.partner.example", "encryption=mandatory", *here).status == 0
+    assert cli("domain", "add", "a.partner.example", *here).status == 0
+    assert cli("domain", "set", "global", "encryption=opportunistic", "expiry_warning_days=90,5", *here).status == 0
+    assert cli("domain", "set", "dave@a.partner.example", "encryption=never", *here).status == 0
+    shown = cli("domain", "show", "a.partner.example", *here).out
+    assert any(line.split() == ["encryption:", "mandatory", "from", "*.partner.example"] for line in shown.splitlines())
+    rows = cli("domain", "list", "--json", *here).json
+    assert [(row["kind"], row.get("name") or row["address"]) for row in rows] == [
+        ("partner", "*.partner.example"), ("partner", "a.partner.example"), ("address", "dave@a.partner.example"),
+    ]  # fmt: skip
+    assert "mandatory (*.partner.example)" in cli("domain", "list", *here).out
+    assert cli("domain", "set", "a.partner.example", "encryption=mandatory", *here).out.endswith("in force now\n")
+    assert cli("domain", "set", "a.partner.example", "encryption=mandatory", *here).out.endswith("nothing changed\n")
+    assert cli("domain", "unset", "a.partner.example", "encryption", *here).status == 0
+    assert cli("domain", "remove", "dave@a.partner.example", *here).status == 0
+    for arguments, sentence in (
+        (("set", "a.partner.example"), "nothing to set"),
+        (("set", "a.partner.example", "encryption"), "is no KEY=VALUE"),
+        (("set", "b.example", "encryption=never"), "first: ime-gateway domain add b.example"),
+        (("unset", "a.partner.example", "colour"), "colour: unknown key"),
+        (("add", "c.example", "--certificate", "nowhere.pem"), "nowhere.pem cannot be read"),
+    ):
+        result = cli("domain", *arguments, *here)
+        assert result.status == 1 and sentence in result.err, arguments
+
+
+def test_the_key_changes_and_is_told(cli, config: Path, tmp_path: Path) -> None:
+    here = ("-c", config)
+    cli("domain", "add", "acme.example", "deliver_to=smtp://127.0.0.1:9", "--managed", *here)
+    key = make_user("domain-confidentiality-authority@acme.example")
+    (tmp_path / "key.p12").write_bytes(key.pkcs12("swordfish"))
+    (tmp_path / "password").write_text("swordfish\n")
+    refused = cli("domain", "key", "import", "acme.example", tmp_path / "key.p12", *here)
+    assert refused.status == 1 and "key.p12: " in refused.err and "password" in refused.err
+    brought = ("domain", "key", "import", "acme.example", tmp_path / "key.p12", "--password-file")
+    assert cli(*brought, tmp_path / "password", *here).status == 0
+    began = cli("domain", "key", "rollover", "acme.example", "--days", "700", *here)
+    assert began.status == 0 and "takes over at" in began.out and "domain announce acme.example" in began.out
+    answer = cli("domain", "key", "show", "acme.example", "--json", *here).json
+    assert [one["state"] for one in answer["keys"]] == ["current", "next"]
+    assert answer["keys"][0]["thumbprint"] == key.certificate.thumbprint
+    assert answer["next_takes_over_at"].endswith("Z") and answer["keys"][1]["announced_at"] is None
+    following = cli("domain", "key", "export", "acme.example", "--next", *here)
+    assert following.out.count("BEGIN CERTIFICATE") == 1
+    assert cli("domain", "key", "rollover", "acme.example", "--now", *here).status == 0
+    assert cli("domain", "key", "retire", "acme.example", key.certificate.thumbprint[:20], *here).status == 0
+    assert "denied by the trust list" in cli(*brought, tmp_path / "password", *here).err
+    assert "--with-keys" in cli("domain", "remove", "acme.example", *here).err
+    assert cli("domain", "remove", "acme.example", "--with-keys", *here).status == 0
+
+
+def test_a_private_key_leaves_only_sealed(cli, config: Path, tmp_path: Path) -> None:
+    here = ("-c", config)
+    cli("domain", "add", "acme.example", "deliver_to=smtp://127.0.0.1:9", "--managed", *here)
+    cli("domain", "key", "generate", "acme.example", *here)
+    export = ("domain", "key", "export", "acme.example", "--with-key")
+    assert "needs --out FILE" in cli(*export, *here).err
+    (tmp_path / "short").write_text("short")
+    (tmp_path / "phrase").write_text("correct horse battery\n")
+    out = tmp_path / "key.p12"
+    assert "too short" in cli(*export, "--out", out, "--passphrase-file", tmp_path / "short", *here).err
+    assert not out.exists()
+    assert cli(*export, "--out", out, "--passphrase-file", tmp_path / "phrase", *here).status == 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600 and b"PRIVATE KEY" not in out.read_bytes()
+
+
+def test_check_warns_of_a_domain_key_that_ends(cli, config: Path, tmp_path: Path) -> None:
+    here = ("-c", config)
+    cli("domain", "add", "acme.example", "deliver_to=smtp://127.0.0.1:9", "--managed", *here)
+    cli("domain", "key", "generate", "acme.example", "--days", "20", *here)
+    findings = json.loads(cli("check", "--json", *here).out)
+    listed = findings["findings"] if isinstance(findings, dict) else findings
+    (found,) = [one for one in listed if "managed_domain.acme.example.domain_key" in str(one)]
+    assert "expires at" in str(found) and "domain key rollover acme.example" in str(found)

@@ -1,0 +1,328 @@
+"""Learning about revocations: from memory, store and network, within a budget, and to the safe side."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography.x509.ocsp import OCSPCertStatus
+
+from ime_gateway.base.reasons import Reason
+from ime_gateway.certs.known_revocations import RECHECK_SECONDS, RETRY_SECONDS
+from ime_gateway.certs.ocsp import question_name
+from ime_gateway.certs.revocation import Link
+from ime_gateway.keys.usable import Verdict, judge
+from ime_gateway.pipeline.revocation import Revocations
+from ime_gateway.pipeline.verdicts import Verdicts
+from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.revocation import OwnAuthorities
+from ime_gateway.settings.site import Policy
+from tests.doubles.memory_revocations import MemoryRevocations, Network
+from tests.pki import DAY, NOW, Entity, make_ca, make_user
+from tests.revocation import make_answer, make_crl, points, responder
+
+MOMENT = NOW.timestamp()
+CRL, OTHER, OCSP = "http://crl.example/a.crl", "http://crl.example/b.crl", "http://ocsp.example/"
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class World:
+    """One worker, its clock, its store and its network."""
+
+    ca: Entity
+    mode: str = "hard-fail"
+    stale_hours: float = 0.0
+    seconds: float = 0.0
+    patience: float = 30.0
+    store: MemoryRevocations = field(default_factory=MemoryRevocations)
+    net: Network = field(default_factory=Network)
+    moment: float = MOMENT
+
+    def __post_init__(self) -> None:
+        self.worker = self.another_worker()
+
+    def now(self) -> float:
+        return self.moment
+
+    def another_worker(self) -> Revocations:
+        return Revocations(self.store, self.net, self, self.seconds, self.patience)
+
+    @property
+    def view(self) -> SiteView:
+        policy = Policy(revocation=self.mode, revocation_stale_hours=self.stale_hours)  # type: ignore[arg-type]
+        return SiteView(1, policy, {}, {}, roots=(self.ca.certificate,))
+
+    async def verdict(self, leaf: Entity, worker: Revocations | None = None) -> Verdict:
+        return await (worker or self.worker).judged(
+            self.view, self.moment, lambda anchors: judge(leaf.certificate, anchors, self.moment, "personal")
+        )
+
+
+def run(work: Awaitable[Any]) -> Any:
+    async def go() -> Any:
+        return await work
+
+    return asyncio.run(go())
+
+
+@pytest.fixture(scope="module")
+def ca() -> Entity:
+    return make_ca("Issuing CA")
+
+
+@pytest.fixture(scope="module")
+def alice(ca: Entity) -> Entity:
+    return make_user("alice@acme.example", ca, extra=[points(CRL)])
+
+
+def test_fetched_once_then_memory_then_the_store_of_all_workers(ca: Entity, alice: Entity) -> None:
+    world = World(ca)
+    world.net.gives[CRL] = make_crl(ca)
+
+    async def go() -> None:
+        for _ in range(3):
+            assert (await world.verdict(alice)).usable
+        assert (await world.verdict(alice, world.another_worker())).usable
+        assert world.net.asked == [CRL] and world.store.reads == 2
+
+    run(go())
+
+
+def test_a_revoked_one_is_refused_also_where_failing_is_soft(ca: Entity, alice: Entity) -> None:
+    world = World(ca, mode="soft-fail", seconds=30.0)
+    world.net.gives[CRL] = make_crl(ca, [alice])
+    found = run(world.verdict(alice))
+    assert found.reason is Reason.CERTIFICATE_REVOKED and any("revoked: listed" in line for line in found.evidence)
+
+
+def test_soft_fail_goes_on_and_the_fetch_does_too(ca: Entity, alice: Entity) -> None:
+    world = World(ca, mode="soft-fail", seconds=0.0)
+
+    async def go() -> None:
+        world.net.held[CRL] = asyncio.Event()
+        world.net.gives[CRL] = make_crl(ca, [alice])
+        assert (await world.verdict(alice)).usable, "nobody waits longer than the budget"
+        assert (await world.verdict(alice)).usable
+        world.net.held[CRL].set()
+        await settled(world.worker)
+        assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED
+        assert world.net.asked == [CRL]
+
+    run(go())
+
+
+async def settled(worker: Revocations) -> None:
+    await asyncio.gather(*(flight.task for flight in list(worker._flights.values())))
+
+
+def test_hard_fail_defers_and_the_retry_finds_the_answer(ca: Entity, alice: Entity) -> None:
+    world = World(ca, patience=0.0)
+
+    async def go() -> None:
+        world.net.held[CRL] = asyncio.Event()
+        world.net.gives[CRL] = make_crl(ca)
+        with pytest.raises(TimeoutError):
+            await world.verdict(alice)
+        world.net.held[CRL].set()
+        await settled(world.worker)
+        assert (await world.verdict(alice)).usable and world.net.asked == [CRL]
+
+    run(go())
+
+
+def test_who_waits_no_more_leaves_the_fetch_to_others(ca: Entity, alice: Entity) -> None:
+    world = World(ca)
+
+    async def go() -> None:
+        world.net.held[CRL] = asyncio.Event()
+        world.net.gives[CRL] = make_crl(ca)
+        first, second = (asyncio.create_task(world.verdict(alice)) for _ in range(2))
+        await world.net.arrivals.get()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        world.net.held[CRL].set()
+        assert (await second).usable and world.net.asked == [CRL]
+
+    run(go())
+
+
+def test_a_server_that_is_down_is_left_alone_for_a_while(ca: Entity, alice: Entity) -> None:
+    world = World(ca)
+
+    async def go() -> None:
+        found = await world.verdict(alice)
+        assert found.reason is Reason.REVOCATION_UNKNOWN and "nothing answers" in found.detail
+        await world.verdict(alice)
+        assert (await world.verdict(alice, world.another_worker())).reason is Reason.REVOCATION_UNKNOWN
+        assert world.net.asked == [CRL], "other workers know that it was tried"
+        world.moment += RETRY_SECONDS
+        world.net.gives[CRL] = make_crl(ca)
+        assert (await world.verdict(alice)).usable and world.net.asked == [CRL, CRL]
+
+    run(go())
+
+
+def test_what_was_known_survives_a_server_that_lies(ca: Entity, alice: Entity) -> None:
+    """Garbage, another's list, an older list: none of it takes the place of a good one, nor lifts a revocation."""
+    world = World(ca, stale_hours=48)
+    good = make_crl(ca, [alice], this_update=NOW - HOUR, next_update=NOW + HOUR)
+    older = make_crl(ca, this_update=NOW - 2 * HOUR, next_update=NOW + DAY)
+
+    async def go() -> None:
+        world.net.gives[CRL] = good
+        assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED
+        for lie in (b"<html>", make_crl(make_ca("Issuing CA")), older, make_crl(ca)[:-9]):
+            world.moment += 2 * RECHECK_SECONDS
+            world.net.gives[CRL] = lie
+            await world.verdict(alice)
+            await settled(world.worker)
+            assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED
+            assert world.store.rows["crl", CRL].der == good
+        assert len(world.net.asked) == 4, "the first two lies were asked for after half of its life"
+
+    run(go())
+
+
+def test_stale_lists_count_as_long_as_policy_says(ca: Entity, alice: Entity) -> None:
+    world = World(ca, stale_hours=2)
+
+    async def go() -> None:
+        world.net.gives[CRL] = make_crl(ca, this_update=NOW - DAY, next_update=NOW + HOUR)
+        assert (await world.verdict(alice)).usable
+        world.net.gives.clear()
+        world.moment = (NOW + 2.9 * HOUR).timestamp()
+        assert (await world.verdict(alice)).usable
+        world.moment = (NOW + 3.1 * HOUR).timestamp()
+        await settled(world.worker)
+        assert (await world.verdict(alice)).reason is Reason.REVOCATION_UNKNOWN
+
+    run(go())
+
+
+def test_a_newer_list_that_another_worker_brought_is_seen(ca: Entity, alice: Entity) -> None:
+    world = World(ca)
+
+    async def go() -> None:
+        world.net.gives[CRL] = make_crl(ca, next_update=NOW + DAY)
+        assert (await world.verdict(alice)).usable
+        world.net.gives[CRL] = make_crl(ca, [alice], this_update=NOW, number=2)
+        world.moment = (NOW + 13 * HOUR).timestamp()
+        await world.another_worker().renew(world.view, world.moment)
+        assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED
+        assert len(world.net.asked) == 2
+
+    run(go())
+
+
+def test_renewal_leaves_alone_what_nobody_wants_and_believes_no_stranger(ca: Entity, alice: Entity) -> None:
+    world = World(ca)
+
+    async def go() -> None:
+        world.net.gives[CRL] = make_crl(ca, next_update=NOW + 30 * DAY)
+        await world.verdict(alice)
+        await world.worker.renew(world.view, world.moment)
+        world.moment = (NOW + 20 * DAY).timestamp()
+        await world.worker.renew(world.view, world.moment)
+        assert len(world.net.asked) == 1
+        await world.store.want("crl", [CRL], world.moment)
+        world.net.gives[CRL] = make_crl(make_ca("Issuing CA"))
+        before = world.store.rows["crl", CRL].der
+        await world.worker.renew(world.view, world.moment)
+        assert len(world.net.asked) == 2 and world.store.rows["crl", CRL].der == before
+
+    run(go())
+
+
+def test_ocsp_where_there_is_no_list_and_where_the_list_fails(ca: Entity) -> None:
+    only = make_user("only@acme.example", ca, extra=[responder(OCSP)])
+    both = make_user("both@acme.example", ca, extra=[points(CRL), responder(OCSP)])
+    for leaf in (only, both):
+        link = Link(leaf.certificate, ca.certificate)
+        for status, reason in (
+            (OCSPCertStatus.GOOD, Reason.PERSONAL_CERTIFICATE),
+            (OCSPCertStatus.REVOKED, Reason.CERTIFICATE_REVOKED),
+        ):
+            world = World(ca)
+            world.net.gives[OCSP] = make_answer(link, signer=ca, status=status)
+            assert run(world.verdict(leaf)).reason is reason
+            assert world.store.rows["ocsp", question_name(link)].der == world.net.gives[OCSP]
+    world = World(ca)
+    world.net.gives[OCSP] = make_answer(Link(only.certificate, ca.certificate), signer=make_ca("Other"))
+    assert run(world.verdict(only)).reason is Reason.REVOCATION_UNKNOWN
+    assert world.store.rows["ocsp", question_name(Link(only.certificate, ca.certificate))].der is None
+
+
+def test_one_of_several_places_is_enough(ca: Entity) -> None:
+    leaf = make_user("two@acme.example", ca, extra=[points(OTHER, CRL)])
+    world = World(ca)
+    world.net.gives[CRL] = make_crl(ca)
+    assert run(world.verdict(leaf)).usable
+
+
+def test_who_names_no_place_cannot_be_known(ca: Entity) -> None:
+    leaf = make_user("none@acme.example", ca)
+    assert run(World(ca).verdict(leaf)).reason is Reason.REVOCATION_UNKNOWN
+    assert run(World(ca, mode="soft-fail").verdict(leaf)).usable
+    assert run(World(ca, mode="off").verdict(leaf)).usable
+
+
+def test_our_own_ca_is_asked_without_network(ca: Entity, alice: Entity) -> None:
+    for leaf in (alice, make_user("none@acme.example", ca)):
+        ours, place = frozenset({ca.certificate.thumbprint}), (ca.certificate.thumbprint, leaf.certificate.serial)
+        world = World(ca)
+        world.store.own = OwnAuthorities(ours)
+        assert run(world.verdict(leaf)).usable
+        world = World(ca, mode="soft-fail")
+        world.store.own = OwnAuthorities(ours, {place: (MOMENT, "keyCompromise")})
+        found = run(world.verdict(leaf))
+        assert found.reason is Reason.CERTIFICATE_REVOKED and "keyCompromise" in found.detail
+        assert world.net.asked == []
+
+
+def test_a_store_that_does_not_write_costs_nothing_but_memory(ca: Entity, alice: Entity) -> None:
+    world = World(ca)
+    world.store.broken = True
+    world.net.gives[CRL] = make_crl(ca)
+    assert run(world.verdict(alice)).usable
+
+
+def test_a_stored_answer_that_is_damaged_is_fetched_again(ca: Entity, alice: Entity) -> None:
+    world = World(ca)
+
+    async def go() -> None:
+        world.net.gives[CRL] = make_crl(ca)
+        await world.verdict(alice)
+        row = world.store.rows["crl", CRL]
+        world.store.rows["crl", CRL] = type(row)("crl", CRL, b"rubbish", row.fetched_at, row.next_update, 0.0, "", 0.0)
+        assert (await world.verdict(alice, world.another_worker())).usable and len(world.net.asked) == 2
+
+    run(go())
+
+
+def test_verdicts_of_one_message_are_asked_for_together_and_kept(ca: Entity, alice: Entity) -> None:
+    bob = make_user("bob@acme.example", ca, extra=[points(OTHER)])
+    world = World(ca)
+    verdicts = Verdicts(world.worker)
+
+    async def go() -> None:
+        world.net.held = {CRL: asyncio.Event(), OTHER: asyncio.Event()}
+        world.net.gives = {CRL: make_crl(ca), OTHER: make_crl(ca, [bob])}
+        asked = [(alice.certificate, "personal"), (bob.certificate, "personal"), (bob.certificate, "domain")]
+        task = asyncio.create_task(verdicts.prepare(asked, world.view, MOMENT))  # type: ignore[arg-type]
+        assert {await world.net.arrivals.get(), await world.net.arrivals.get()} == {CRL, OTHER}
+        for held in world.net.held.values():
+            held.set()
+        await task
+        assert verdicts.verdict(alice.certificate, "personal", MOMENT).usable
+        assert verdicts.verdict(bob.certificate, "domain", MOMENT).reason is Reason.CERTIFICATE_REVOKED
+        reads = world.store.reads
+        await verdicts.prepare(asked, world.view, MOMENT + RECHECK_SECONDS - 1)  # type: ignore[arg-type]
+        assert world.store.reads == reads and sorted(world.net.asked) == [CRL, OTHER]
+        await verdicts.prepare(asked, world.view, MOMENT + RECHECK_SECONDS + 1)  # type: ignore[arg-type]
+        assert world.store.reads > reads and sorted(world.net.asked) == [CRL, OTHER]
+
+    run(go())
