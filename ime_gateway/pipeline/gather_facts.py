@@ -47,28 +47,26 @@ class FactGatherer:
         StoreUnavailable when the directory cannot be asked.
         """
         message, policy = _message_facts(prepared), _policy_facts(view)
-        settings = [
-            recipient_settings(view.policy, view.partners, view.addresses, entry.address.key)
-            for entry in prepared.recipients
-        ]
+        keys = [entry.address.key for entry in prepared.recipients]
+        settings = [recipient_settings(view.policy, view.partners, view.addresses, key) for key in keys]
         bare = [_without_candidates(*pair, view) for pair in zip(prepared.recipients, settings, strict=True)]
         bare = _with_versions(bare, prepared)
         message = await self._with_answers(message, prepared, bare, policy, view)
-        wanted = [one.address.key for one in bare if demand(one, message, policy) != "plain"]
+        wanted = [key for key, one in zip(keys, bare, strict=True) if demand(one, message, policy) != "plain"]
         personal = await self._directory.certificates(view, wanted) if wanted else {}
         learnt = await self._taught.about([key for key in wanted if personal.get(key)], moment)
         by_hand = chosen_by_hand(settings) if wanted else []
         named = await self._directory.named(view, by_hand) if by_hand else {}
         known = {one.thumbprint: one for one in view.additional_certificates}
         selections = [
-            found.added_to(select(one.address, setting, view, personal.get(one.address.key, ()), named), one.address)
-            for one, setting in zip(bare, settings, strict=True)
+            found.added_to(select(one.address, setting, view, personal.get(key, ()), named), one.address)
+            for key, one, setting in zip(keys, bare, settings, strict=True)
         ]
         await self._learn(selections, view.additional_certificates if wanted else (), view, moment)
         recipients = []
-        for one, selected in zip(bare, selections, strict=True):
+        for key, one, selected in zip(keys, bare, selections, strict=True):
             known.update((each.thumbprint, each) for each in (*selected.personal, *selected.domain))
-            recipients.append(self._with_candidates(one, selected, learnt.get(one.address.key), moment))
+            recipients.append(self._with_candidates(one, selected, learnt.get(key), moment))
         additional = self._judged(view.additional_certificates, "domain", moment) if wanted else []
         return Facts(message, policy, tuple(recipients), additional=candidates(additional)), known
 

@@ -5,9 +5,10 @@ SMG-11): two ways to exchange certificates, old and present ciphers, mail that w
 encrypt nothing, and what lies between two gateways. `openssl cms` writes and reads for the other side.
 """
 
+import json
 import smtplib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from ime_gateway.admin.candidate_desk import Comparison
+from ime_gateway.app.cli.main import run
 from ime_gateway.base.errors import UserError
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.settings.site import PartnerDomain, Policy
@@ -26,7 +28,6 @@ from tests.exchange_world import ACME, BOLT, Gateway, authority, foreign_mail, m
 from tests.incoming_world import ANNA, BOB, CANARY, DOMAIN, KIM, Incoming, incoming
 from tests.openssl import decrypt, readers, verify
 from tests.pki import Entity, make_user
-from tests.servers.gateway import Gateway as Installed
 from tests.servers.gateway import free_port
 from tests.servers.postfix import Postfix
 from tests.smime_mail import encrypted, mail, signed, text_entity
@@ -106,27 +107,43 @@ def _spoken(entity: Entity) -> str:
     return shown.partition("=")[2].strip()
 
 
+@pytest.fixture
+def keyboard(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Commands of a fresh installation; what they say."""
+    monkeypatch.setattr("sys.excepthook", lambda *_: None)  # run() sets its own; put back afterwards
+    monkeypatch.setenv("IMEGW_CONFIG", str(tmp_path / "gw" / "gateway.toml"))
+
+    def command(*words: str) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run(words)
+        said = capsys.readouterr()
+        assert not ended.value.code, said.err
+        return said.out
+
+    command("init", str(tmp_path / "gw"))
+    return command
+
+
 @pytest.mark.parametrize("form", ["pem", "der", "pkcs7-pem", "pkcs7-der"])
-def test_t2_certificate_from_a_file(tmp_path: Path, form: str) -> None:
+def test_t2_certificate_from_a_file(tmp_path: Path, keyboard: Callable[..., str], form: str) -> None:
     """SMG-5: a file in a standard format, as openssl of the other side writes it."""
-    theirs, gateway = authority(BOLT), Installed(tmp_path)
-    gateway.apply(f'[[managed_domain]]\nname = "{ACME}"\ndeliver_to = "smtp://127.0.0.1:25"\n')
-    file = tmp_path / "their-certificate"
+    theirs, file = authority(BOLT), tmp_path / "their-certificate"
     source, _ = theirs.write(tmp_path, "source")
     kind, _, encoding = form.rpartition("-")
     command = ["crl2pkcs7", "-nocrl", "-certfile"] if kind else ["x509", "-in"]
     subprocess.run(["openssl", *command, str(source), "-outform", encoding, "-out", str(file)], check=True)
-    gateway.command("domain", "add", BOLT, "encryption=mandatory", "--certificate", str(file))
-    assert _shown(gateway) == [(theirs.certificate.thumbprint, False)], "imported is not trusted"
 
+    def known() -> list[tuple[str, bool]]:
+        shown = json.loads(keyboard("domain", "show", BOLT, "--json"))
+        return [(one["thumbprint"], one["usable"]) for one in shown["certificates"]]
+
+    keyboard("domain", "add", BOLT, "encryption=mandatory", "--certificate", str(file))
+    assert known() == [(theirs.certificate.thumbprint, False)], "imported is not trusted"
     spoken = _spoken(theirs)
-    gateway.command("trust", "verify", str(file), "--with", "Bob Bolt", "--how", "phone", "--confirm", spoken)
-    gateway.command("trust", "allow", str(file), "--note", "compared by telephone")
-    assert _shown(gateway) == [(theirs.certificate.thumbprint, True)]
-
-
-def _shown(gateway: Installed) -> list[tuple[str, bool]]:
-    return [(one["thumbprint"], one["usable"]) for one in gateway.json("domain", "show", BOLT)["certificates"]]
+    keyboard("trust", "verify", str(file), "--with", "Bob Bolt", "--how", "phone", "--confirm", spoken)
+    keyboard("trust", "allow", str(file), "--note", "compared by telephone")
+    assert known() == [(theirs.certificate.thumbprint, True)]
 
 
 # T3 and T4: ciphers

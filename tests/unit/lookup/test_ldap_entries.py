@@ -2,6 +2,7 @@
 
 import pytest
 
+from ime_gateway.lookup.ldap_certificates import Listed, _look_up
 from ime_gateway.lookup.ldap_entries import (
     LdapTrouble,
     RawEntry,
@@ -19,6 +20,7 @@ from ime_gateway.lookup.ldap_entries import (
 from ime_gateway.lookup.ldap_groups import _Expansion
 from ime_gateway.mail.address import parse_path
 from ime_gateway.ports.address_directory import GroupMembers, NotExpandable
+from tests.pki import make_user
 
 
 def entry(**attributes: list[bytes]) -> RawEntry:
@@ -149,3 +151,22 @@ def test_a_piecewise_group_of_everybody_is_given_up_early() -> None:
     found = expand(session)
     assert isinstance(found, NotExpandable) and "more than 1000 members" in found.detail
     assert len(session.pieces) < 400
+
+
+class Careless:
+    """A server that compares as loosely as it likes."""
+
+    def search(self, *_: object) -> list[RawEntry]:
+        own = {"objectclass": (b"group",), "cn": (b"Others",), "mail": (b"others@acme.example",)}
+        return [RawEntry("cn=others", {**own, "usercertificate": (make_user("others@acme.example", None).der,)})]
+
+    def close(self) -> None: ...
+
+    def cut(self) -> None: ...
+
+
+def test_an_entry_counts_only_if_it_has_the_very_address() -> None:
+    assert _look_up(Careless(), "dc=acme", parse_path("sales@acme.example")) == Listed()
+    found = _look_up(Careless(), "dc=acme", parse_path("Others@acme.example"))
+    assert found.group == "Others" and len(found.certificates) == 1
+    assert _Expansion("dc=acme", parse_path("sales@acme.example")).run(Careless()) is None
