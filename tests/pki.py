@@ -150,15 +150,16 @@ def make_ca(
     ca: bool = True,
     ku: x509.KeyUsage | Literal["default"] | None = "default",
     permitted_mail: Sequence[str] = (),
+    excluded_mail: Sequence[str] = (),
 ) -> Entity:
     """A root, or with `issuer` an intermediate CA."""
     key = key or new_key(kind)
     extensions: list[tuple[x509.ExtensionType, bool]] = [(x509.BasicConstraints(ca, path_length if ca else None), True)]
     if ku is not None:
         extensions.append((key_usage(key_cert_sign=True, crl_sign=True) if ku == "default" else ku, True))
-    if permitted_mail:
-        subtrees = [x509.RFC822Name(value) for value in permitted_mail]
-        extensions.append((x509.NameConstraints(permitted_subtrees=subtrees, excluded_subtrees=None), True))
+    if permitted_mail or excluded_mail:
+        permitted, excluded = ([x509.RFC822Name(one) for one in names] for names in (permitted_mail, excluded_mail))
+        extensions.append((x509.NameConstraints(permitted or None, excluded or None), True))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     return build(subject, key, issuer, extensions, not_before=not_before, not_after=not_after)
 

@@ -90,6 +90,7 @@ def make_answer(
     next_update: datetime | None = NOW + DAY,
     certificates: Sequence[Entity] = (),
     digest: hashes.HashAlgorithm | None = None,
+    reason: x509.ReasonFlags = x509.ReasonFlags.key_compromise,
 ) -> bytes:
     """An OCSPResponse in DER, signed by `signer`."""
     revoked = status is ocsp.OCSPCertStatus.REVOKED
@@ -101,7 +102,7 @@ def make_answer(
         this_update=this_update,
         next_update=next_update,
         revocation_time=this_update if revoked else None,
-        revocation_reason=x509.ReasonFlags.key_compromise if revoked else None,
+        revocation_reason=reason if revoked else None,
     )
     builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, signer.x509)
     if certificates:

@@ -4,6 +4,7 @@ The current key signs, the next certificate goes along: a partner who trusts the
 itself, before anything is encrypted to a key that is gone (issue: nothing expires by surprise).
 """
 
+import asyncio
 from dataclasses import dataclass
 
 from ime_gateway.admin.partner_mail import Writer, managed_named, partner_named, settings_of, signing_key
@@ -11,9 +12,9 @@ from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.keys.exchange_note import Announcement
-from ime_gateway.mail.address import parse_path
+from ime_gateway.mail.address import Address, parse_path
 from ime_gateway.ports.directory import SiteView
-from ime_gateway.ports.exchange import Outbox
+from ime_gateway.ports.exchange import Outbox, OwnMail
 from ime_gateway.ports.registry import Registry
 from ime_gateway.settings.site import PartnerDomain
 from ime_gateway.smime.sign import SigningKey
@@ -52,35 +53,42 @@ class AnnounceDesk:
     async def announce(self, domain: str, actor: str, to: str = "") -> list[Announced]:
         """Write to one partner, or to all that have an exchange address. Raises UserError when there is nothing to
         announce or nobody to tell; what goes wrong with one of several partners stands in its line."""
-        ready = self._ready(domain, to)
+        ready = await asyncio.to_thread(self._ready, domain, to)
         name = ready.view.managed[managed_named(ready.view, domain)].name
         told = [await self._tell(name, partner, ready) for partner in ready.partners]
         if any(one.message for one in told):
-            with self._registry.transaction(write=True) as live:
-                live.domain_keys.set_announced(name, ready.following.thumbprint, self._writer.clock.now())
-                partners = ", ".join(one.partner for one in told if one.message)
-                live.audit(actor, "domain-announce", f"{name} {ready.following.thumbprint} to {partners}")
+            await asyncio.to_thread(self._note, name, ready, told, actor)
         return told
 
     async def announce_due(self, actor: str) -> list[Announced]:
         """Announce every next key that nobody was told of yet, trying once a day; what cannot be sent stands in its
         line. Safe on several nodes at once."""
+        told: list[Announced] = []
+        for domain in await asyncio.to_thread(self._claimed):
+            try:
+                told += await self.announce(domain, actor)
+            except UserError as error:
+                told.append(Announced("", "", "", f"{domain}: {error}"))
+        return told
+
+    def _claimed(self) -> list[str]:
+        """Domains whose next key is to be announced now, and by nobody else today."""
         now = self._writer.clock.now()
         with self._registry.transaction(write=False) as live:
             waiting = [one for one in live.domain_keys.list() if one.state == "next" and one.announced_at is None]
             if not waiting or not _with_exchange_address(live.view()):
                 return []
-        told: list[Announced] = []
-        for key in waiting:
-            with self._registry.transaction(write=True) as live:
-                live.notices.forget(now)
-                if not live.notices.tell(f"announcement of {key.certificate.thumbprint}", now + _TRY_AGAIN_SECONDS):
-                    continue
-            try:
-                told += await self.announce(key.domain, actor)
-            except UserError as error:
-                told.append(Announced("", "", "", f"{key.domain}: {error}"))
-        return told
+        with self._registry.transaction(write=True) as live:
+            live.notices.forget(now)
+            names = {key.domain: f"announcement of {key.certificate.thumbprint}" for key in waiting}
+            return [domain for domain, name in names.items() if live.notices.tell(name, now + _TRY_AGAIN_SECONDS)]
+
+    def _note(self, domain: str, ready: _Ready, told: list[Announced], actor: str) -> None:
+        """That partners were told."""
+        with self._registry.transaction(write=True) as live:
+            live.domain_keys.set_announced(domain, ready.following.thumbprint, self._writer.clock.now())
+            partners = ", ".join(one.partner for one in told if one.message)
+            live.audit(actor, "domain-announce", f"{domain} {ready.following.thumbprint} to {partners}")
 
     def _ready(self, domain: str, to: str) -> _Ready:
         with self._registry.transaction(write=False) as live:
@@ -103,9 +111,18 @@ class AnnounceDesk:
         return _Ready(view, key, following.certificate, partners)
 
     async def _tell(self, domain: str, partner: PartnerDomain, ready: _Ready) -> Announced:
-        moment = self._writer.clock.now()
+        recipient = parse_path(settings_of(ready.view, partner).exchange_address.value)
+        try:
+            # Written in a thread: it reads the store, signs and encrypts, and mail goes on meanwhile.
+            mail = await asyncio.to_thread(self._written, domain, partner, recipient, ready)
+        except UserError as error:
+            return Announced(partner.name, str(recipient), "", str(error))
+        await self._outbox.send(mail, self._writer.clock.now())
+        return Announced(partner.name, str(recipient), mail.id, "")
+
+    def _written(self, domain: str, partner: PartnerDomain, recipient: Address, ready: _Ready) -> OwnMail:
         current, following = ready.key.certificate, ready.following
-        note = Announcement(domain, current.thumbprint, following.thumbprint, moment)
+        note = Announcement(domain, current.thumbprint, following.thumbprint, self._writer.clock.now())
         text = _TEXT.format(
             domain=domain,
             current=_lines(current.thumbprint),
@@ -113,24 +130,19 @@ class AnnounceDesk:
             ends=rfc3339(current.not_after)[:10],
             until=rfc3339(following.not_after)[:10],
         )
-        recipient = parse_path(settings_of(ready.view, partner).exchange_address.value)
-        try:
-            mail, _ = self._writer.write(
-                ready.view,
-                ready.key,
-                domain,
-                partner,
-                recipient,
-                note,
-                (following,),
-                subject=f"New encryption certificate of {domain}",
-                text=text,
-                detail=f"announcement of {following.thumbprint}",
-            )
-        except UserError as error:
-            return Announced(partner.name, str(recipient), "", str(error))
-        await self._outbox.send(mail, moment)
-        return Announced(partner.name, str(recipient), mail.id, "")
+        mail, _ = self._writer.write(
+            ready.view,
+            ready.key,
+            domain,
+            partner,
+            recipient,
+            note,
+            (following,),
+            subject=f"New encryption certificate of {domain}",
+            text=text,
+            detail=f"announcement of {following.thumbprint}",
+        )
+        return mail
 
 
 def announced_json(one: Announced) -> dict[str, object]:

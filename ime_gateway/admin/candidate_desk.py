@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ime_gateway.admin.check_desk import differences
 from ime_gateway.admin.ime_keys import groups
-from ime_gateway.admin.judging import anchors_in, certificate_json, verdict_json
+from ime_gateway.admin.judging import anchors_in, certificate_json, foreign_names, verdict_json
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
 from ime_gateway.base.reasons import Reason
@@ -54,6 +54,8 @@ class Approved:
     kind: CandidateKind
     allowed: bool
     """It stands on the trust list now, because no path leads to a root."""
+    warnings: tuple[str, ...] = ()
+    """What the administrator must know of it, one sentence each."""
 
 
 class CandidateDesk:
@@ -106,7 +108,9 @@ class CandidateDesk:
             live.checks.put(check)
             live.candidates.set_state(candidate.owner, candidate.certificate.thumbprint, "approved")
             live.audit(actor, "candidate-approve", f"{candidate.owner} {candidate.certificate.thumbprint} as {wanted}")
-        return Approved(candidate, wanted, allowed)
+        domain = candidate.owner.rpartition("@")[2]
+        warnings = foreign_names([candidate.certificate], domain) if wanted == "domain" else []
+        return Approved(candidate, wanted, allowed, tuple(warnings))
 
     def reject(self, thumbprint: str, actor: str, *, owner: str = "") -> Candidate:
         """Never ask about this certificate for this owner again; who sends it again does not bring it back."""

@@ -62,7 +62,10 @@ class CheckDesk:
             raise UserError(f"--with and --note must be one line each, --with at most {_LONGEST_PERSON} characters")
         faults = differences(thumbprint, heard)
         if faults:
-            raise UserError("the thumbprints are not the same: " + "; ".join(faults) + ". Nothing was recorded")
+            raise UserError(
+                f"the thumbprints are not the same: {'; '.join(faults)}. Nothing was recorded; let them read it again,"
+                " and if it still differs do not use this certificate: ask them to send theirs"
+            )
         check = ThumbprintCheck(thumbprint, self._clock.now(), actor, method, person, note)
         with self._registry.transaction(write=True) as live:
             if live.checks.put(check):
@@ -80,6 +83,8 @@ def differences(thumbprint: str, heard: str) -> list[str]:
         short = f"{len(''.join(other))} digits were given instead of {len(''.join(own))}"
         first = next((n for n, (a, b) in enumerate(zip(own, other, strict=False), 1) if a != b), len(other) + 1)
         return [f"{short}; look at group {min(first, len(own))}"]
+    if all(mine != theirs for mine, theirs in zip(own, other, strict=True)):
+        return [f"all {len(own)} groups differ: this is another certificate"]
     return [
         f"group {number} of {len(own)} is {mine} here, {theirs} was given"
         for number, (mine, theirs) in enumerate(zip(own, other, strict=True), 1)

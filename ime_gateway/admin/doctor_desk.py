@@ -138,7 +138,7 @@ class DoctorDesk:
             ime=tuple(
                 ImeNote(name, note)
                 for name, managed in sorted(view.managed.items())
-                for note in key_notes(managed, keys[name], now)
+                for note in key_notes(managed, keys[name], view.policy, now)
             ),
             ime_hints=tuple(
                 ImeNote(name, note)

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from ime_gateway.admin.domain_keys import domain_key_notes
+from ime_gateway.admin.domain_settings import EVERYWHERE
 from ime_gateway.admin.ime_keys import groups
 from ime_gateway.admin.intake import address_key
-from ime_gateway.admin.judging import anchors_in, certificate_json, verdict_json
+from ime_gateway.admin.judging import anchors_in, certificate_json, foreign_names, verdict_json
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate
@@ -18,7 +21,7 @@ from ime_gateway.ports.domain_keys import DomainKeyEntry
 from ime_gateway.ports.registry import Registry, RegistryTransaction
 from ime_gateway.ports.thumbprint_checks import ThumbprintCheck
 from ime_gateway.settings.inheritance import Setting, recipient_settings, sender_settings
-from ime_gateway.settings.site import AddressSettings, ManagedDomain, PartnerDomain, domain_name
+from ime_gateway.settings.site import AddressSettings, ManagedDomain, PartnerDomain, StoredSection, domain_name
 
 _OF_ADDRESSES = ("selection", "use")
 """Settings that only single addresses have."""
@@ -29,8 +32,9 @@ class DomainRow:
     """One domain, `*.x` or address, what holds for it, and its certificates with their verdicts."""
 
     name: str
-    kind: Literal["managed", "partner", "address", "other"]
-    """`address`: it has settings of its own; `other`: neither ours nor a partner's."""
+    kind: Literal["managed", "partner", "address", "global", "other"]
+    """`address`: it has settings of its own; `global`: the whole installation, with the archive's certificates;
+    `other`: neither ours nor a partner's."""
     domain: ManagedDomain | PartnerDomain | AddressSettings | None
     """Its own table; None: it has none and inherits everything."""
     settings: Mapping[str, Setting[Any]]
@@ -41,7 +45,9 @@ class DomainRow:
     keys: tuple[DomainKeyEntry, ...] = ()
     """Of a managed domain: the current one first."""
     notes: tuple[str, ...] = ()
-    """What should be done, one sentence each."""
+    """What should be done or known, one sentence each."""
+    warning_days: int = 0
+    """So many days before its end a certificate is spoken of."""
 
 
 class DomainDesk:
@@ -61,11 +67,13 @@ class DomainDesk:
             return rows + [_address_row(view, address) for address in sorted(view.addresses)]
 
     def row(self, name: str) -> DomainRow:
-        """One domain, pattern or address; raises UserError for a domain that nothing is said about."""
+        """One domain, pattern, address or `global`; raises UserError for a domain that nothing is said about."""
         with self._registry.transaction(write=False) as live:
             view = live.view()
             if "@" in name:
                 return _address_row(view, address_key(name))
+            if name == EVERYWHERE:
+                return self._of_all(live, view)
             wanted = _domain(name)
             row = self._row(live, view, anchors_in(live, view), wanted)
         if row.kind == "other":
@@ -76,6 +84,8 @@ class DomainDesk:
         """Remove a domain with its certificates, or the settings of an address. Raises UserError when it is not known,
         or when it has domain keys and not `with_keys`: mail to them could never be opened again."""
         row = self.row(name)
+        if row.kind == "global":
+            raise UserError("global is the whole installation and cannot be removed; see: ime-gateway domain unset")
         if row.domain is None:
             raise UserError(f"{row.name} has no settings of its own; see domain show {row.name}")
         if row.keys and not with_keys:
@@ -90,21 +100,30 @@ class DomainDesk:
                 live.delete_domain(row.name)
             live.audit(actor, "domain-remove", row.name)
 
+    def _of_all(self, live: RegistryTransaction, view: SiteView) -> DomainRow:
+        """The policy of the whole installation, that everything inherits."""
+        anchors, now = anchors_in(live, view), self._clock.now()
+        stored, soon = view.additional_certificates, view.policy.warning_days
+        certificates = tuple((one, judge(one, anchors, now, "domain")) for one in stored)
+        checks = tuple(check for one in stored for check in live.checks.list(one.thumbprint))
+        return DomainRow(EVERYWHERE, "global", None, _of_table(view.policy), certificates, checks, warning_days=soon)
+
     def _row(self, live: RegistryTransaction, view: SiteView, anchors: Anchors, name: str) -> DomainRow:
-        stored = view.domain_certificates.get(name, ())
+        stored, soon = view.domain_certificates.get(name, ()), view.policy.warning_days
         now = self._clock.now()
         certificates = tuple((one, judge(one, anchors, now, "domain")) for one in stored)
         checks = tuple(check for one in stored for check in live.checks.list(one.thumbprint))
         managed = view.managed.get(name)
         if managed is not None:
             keys = tuple(live.domain_keys.list(name))
-            notes = tuple(domain_key_notes(name, keys, view.policy.overlap_days, now))
+            notes = tuple(domain_key_notes(name, keys, view.policy, now))
             settings = _of_managed(view, managed)
-            return DomainRow(name, "managed", managed, settings, certificates, checks, keys, notes)
+            return DomainRow(name, "managed", managed, settings, certificates, checks, keys, notes, soon)
         found = recipient_settings(view.policy, view.partners, view.addresses, name)
         kind: Literal["partner", "other"] = "partner" if found.partner else "other"
         settings = {key: setting for key, setting in _settings(found).items() if key not in _OF_ADDRESSES}
-        return DomainRow(name, kind, view.partners.get(name), settings, certificates, checks)
+        notes = tuple(foreign_names(stored, name))
+        return DomainRow(name, kind, view.partners.get(name), settings, certificates, checks, (), notes, soon)
 
 
 def domain_json(row: DomainRow) -> dict[str, object]:
@@ -171,6 +190,22 @@ def _of_managed(view: SiteView, domain: ManagedDomain) -> dict[str, Setting[Any]
         if key not in {"name", *domain.FILE_KEYS}
     }
     return found | _settings(sender_settings(view.managed, view.addresses, domain.name))
+
+
+def _of_table(table: StoredSection) -> dict[str, Setting[Any]]:
+    """Every key of a table, those of a table inside it as `tags.secure`."""
+    found: dict[str, Setting[Any]] = {}
+    for key in type(table).model_fields:
+        value = getattr(table, key)
+        if isinstance(value, BaseModel):
+            origins = value.model_fields_set if key in table.model_fields_set else frozenset()
+            found |= {
+                f"{key}.{inner}": Setting(getattr(value, inner), EVERYWHERE if inner in origins else "default")
+                for inner in type(value).model_fields
+            }
+        else:
+            found[key] = Setting(value, EVERYWHERE if key in table.model_fields_set else "default")
+    return found
 
 
 def _settings(found: object) -> dict[str, Setting[Any]]:

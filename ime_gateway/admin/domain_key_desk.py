@@ -20,7 +20,7 @@ from ime_gateway.admin.domain_keys import (
 from ime_gateway.admin.ime_keys import KeyPair, pair_of
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UnreadableCertificate, UserError
-from ime_gateway.certs.bundle import read_bundle
+from ime_gateway.certs.bundle import PasswordMissing, read_bundle
 from ime_gateway.certs.certificate import thumbprint_digits
 from ime_gateway.ports.clock import Clock, Randomness
 from ime_gateway.ports.directory import SiteView, TrustEntry
@@ -82,6 +82,8 @@ class DomainKeyDesk:
         Raises UserError when the file cannot be used or the key is here; then nothing is stored."""
         try:
             pair = pair_of(read_bundle(data, password), "a domain key")
+        except PasswordMissing as error:
+            raise UserError(f"{error}; give --password-file or --password-env", error.evidence) from None
         except UnreadableCertificate as error:
             raise UserError(str(error), error.evidence) from None
         with self._registry.transaction(write=True) as live:
@@ -193,10 +195,10 @@ class DomainKeyDesk:
 
     def _row(self, live: RegistryTransaction, domain: str) -> DomainKeyRow:
         keys = tuple(live.domain_keys.list(domain))
-        overlap, now = live.view().policy.overlap_days, self._clock.now()
+        policy, now = live.view().policy, self._clock.now()
         following = next_domain_key(keys)
-        due = None if following is None else due_at(following, current_domain_key(keys), overlap)
-        return DomainKeyRow(domain, keys, due, tuple(domain_key_notes(domain, keys, overlap, now)))
+        due = None if following is None else due_at(following, current_domain_key(keys), policy.overlap_days)
+        return DomainKeyRow(domain, keys, due, tuple(domain_key_notes(domain, keys, policy, now)))
 
 
 def _due(live: RegistryTransaction, now: float) -> list[DomainKeyEntry]:
@@ -245,5 +247,7 @@ def _managed(view: SiteView, name: str) -> str:
     except ValueError as error:
         raise UserError(str(error)) from None
     if wanted not in view.managed:
-        raise UserError(f"{name} is no managed domain; see: ime-gateway domain list")
+        raise UserError(
+            f"{name} is no managed domain; first: ime-gateway domain add {name} --managed deliver_to=smtp://HOST:PORT"
+        )
     return wanted

@@ -7,7 +7,7 @@ overlap: the next one is announced and opens mail before it is used (RFC 3183 na
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from ime_gateway.admin.ime_keys import DAY_SECONDS, EXPIRES_SOON_DAYS, KeyPair
+from ime_gateway.admin.ime_keys import DAY_SECONDS, KeyPair
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate
@@ -18,6 +18,7 @@ from ime_gateway.ports.clock import Randomness
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.ports.domain_keys import DomainKeyEntry
 from ime_gateway.ports.keyring import DomainKeyState
+from ime_gateway.settings.site import Policy
 
 AUTHORITY: Final = ENCRYPTION_NAME
 """Local part of the name of a domain's key (RFC 3183 section 2.3)."""
@@ -84,8 +85,27 @@ def due_at(key: DomainKeyEntry, current: DomainKeyEntry | None, overlap_days: in
     return max(due, key.certificate.not_before)
 
 
-def domain_key_notes(domain: str, keys: Iterable[DomainKeyEntry], overlap_days: int, moment: float) -> list[str]:
-    """What should be done about the keys of one managed domain, one sentence each; `moment` is now."""
+def domain_key_notes(domain: str, keys: Iterable[DomainKeyEntry], policy: Policy, moment: float) -> list[str]:
+    """What should be done or known about the keys of one managed domain, one sentence each; `moment` is now."""
+    listed = [key for key in keys if key.domain == domain]
+    troubles, (takeover, _) = domain_key_troubles(domain, listed, policy, moment), domain_key_takeover(listed, policy)
+    return [*troubles, takeover] if takeover else troubles
+
+
+def domain_key_takeover(keys: Iterable[DomainKeyEntry], policy: Policy) -> tuple[str, bool]:
+    """When the next key of a domain, whose keys these are, takes over, and whether partners were told of it. Empty:
+    there is no next one."""
+    listed = list(keys)
+    coming = next_domain_key(listed)
+    if coming is None:
+        return "", False
+    told = "" if coming.announced_at else f" and was not announced yet: ime-gateway domain announce {coming.domain}"
+    due = rfc3339(due_at(coming, current_domain_key(listed), policy.overlap_days))
+    return f"the next domain key takes over at {due}{told}", bool(coming.announced_at)
+
+
+def domain_key_troubles(domain: str, keys: Iterable[DomainKeyEntry], policy: Policy, moment: float) -> list[str]:
+    """What must be done about the keys of one managed domain, one sentence each; `moment` is now."""
     listed = [key for key in keys if key.domain == domain]
     current, coming = current_domain_key(listed), next_domain_key(listed)
     notes = []
@@ -96,10 +116,6 @@ def domain_key_notes(domain: str, keys: Iterable[DomainKeyEntry], overlap_days: 
         left = current.certificate.not_after - moment
         if left < 0:
             notes.append(f"the domain certificate expired at {rfc3339(current.certificate.not_after)}; {advice}")
-        elif left < max(EXPIRES_SOON_DAYS, overlap_days) * DAY_SECONDS:
+        elif left < max(policy.warning_days, policy.overlap_days) * DAY_SECONDS:
             notes.append(f"the domain certificate expires at {rfc3339(current.certificate.not_after)}; {advice}")
-    if coming is not None:
-        told = "" if coming.announced_at else f" and was not announced yet: ime-gateway domain announce {domain}"
-        due = rfc3339(due_at(coming, current, overlap_days))
-        notes.append(f"the next domain key takes over at {due}{told}")
     return notes

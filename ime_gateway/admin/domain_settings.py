@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from ime_gateway.admin.intake import address_key
 from ime_gateway.admin.site_apply_domain import require_own_administrators
 from ime_gateway.base.errors import GatewayError, UserError
-from ime_gateway.certs.bundle import read_bundle
+from ime_gateway.certs.bundle import PasswordMissing, read_bundle
 from ime_gateway.certs.certificate import Certificate, thumbprint_digits
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.registry import Registry, RegistryTransaction
@@ -217,6 +217,8 @@ def _certificates(files: Mapping[str, bytes]) -> tuple[Certificate, ...]:
     for name, data in files.items():
         try:
             bundle = read_bundle(data, None)
+        except PasswordMissing as error:
+            raise UserError(f"{name}: {error}; ask for the certificate alone (.cer, .pem)", error.evidence) from None
         except GatewayError as error:
             raise UserError(f"{name}: {error}", error.evidence) from None
         if bundle.private_keys:

@@ -32,15 +32,18 @@ _NAMES: Final[dict[Kind, str]] = {
     "person": "the certificate of {owner}",
 }
 _REMEDIES: Final[dict[Kind, str]] = {
-    "domain-key": "run: ime-gateway domain key rollover {owner}",
+    "domain-key": "run: ime-gateway domain key rollover {owner}, then: ime-gateway domain announce {owner}",
     "ime-key": "run: ime-gateway ime rotate {owner}",
-    "partner": "ask the partner for the next one: ime-gateway domain set {owner} --certificate FILE",
+    "partner": "ask the partner for the next one: ime-gateway domain set {owner} --certificate FILE; if it is"
+    " self-signed also ime-gateway trust verify FILE, then ime-gateway trust allow FILE",
     "internal": "bring the next one: ime-gateway domain set {owner} --certificate FILE",
     "archive": "bring the next one: ime-gateway domain set global --certificate FILE",
-    "root": "certificates that lead to it are not used afterwards",
-    "ca": "certificates that it issued are not used afterwards",
+    "root": "certificates that lead to it are not used afterwards; put the next one into SITE.toml as [[root]] and run:"
+    " ime-gateway apply SITE.toml",
+    "ca": "certificates that it issued are not used afterwards; import the next one: ime-gateway cert import FILE",
     "own-ca": "certificates that it issued are not used afterwards; see: ime-gateway ca list",
-    "person": "mail to and from this address cannot be protected with it afterwards",
+    "person": "mail to and from this address cannot be protected with it afterwards; bring the next one:"
+    " ime-gateway cert import FILE",
 }
 
 

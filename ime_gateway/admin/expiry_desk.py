@@ -4,16 +4,15 @@ The mail goes through the queue like every other; only when it is there is it re
 between tells twice and never not at all.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from ime_gateway.admin.expiry import Ending, Notice, endings, notices, people_endings
-from ime_gateway.admin.notice_desk import notice_mail
-from ime_gateway.base.errors import UnreadableMail
+from ime_gateway.admin.notices import administrators, claim, confirm, notice_mail
 from ime_gateway.base.ids import RANDOM_BYTES, new_id
-from ime_gateway.mail.address import Address, parse_path
+from ime_gateway.mail.address import Address
 from ime_gateway.ports.clock import Clock
-from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.exchange import Outbox, OwnMail
 from ime_gateway.ports.registry import CertificateEnd, Registry
 
@@ -57,24 +56,38 @@ class ExpiryDesk:
             return [notice for notice in notices(found, thresholds, moment) if not live.notices.told(notice.name)]
 
     async def tell(self, due: Sequence[Notice]) -> list[str]:
-        """Mail these warnings to the administrators of the policy; their addresses. None are told where there are none
-        or all are outside."""
-        with self._registry.transaction(write=False) as live:
-            view = live.view()
-        told = []
-        for address in _administrators(view) if due else ():
-            await self._outbox.send(self._mail(address, due), self._clock.now())
-            told.append(str(address))
-        return told
+        """Mail those of these warnings that no other node is telling to the administrators of the policy; their
+        addresses. None are told where there are none or all are outside: then the warnings stay due."""
+        people, ours = await asyncio.to_thread(self._claimed, due)
+        for address in people:
+            await self._outbox.send(self._mail(address, ours), self._clock.now())
+        if people:
+            await asyncio.to_thread(self._confirm, ours)
+        return [str(address) for address in people]
 
-    def remember(self, told: Sequence[Notice]) -> None:
-        """That these warnings were given, that people's certificates were walked through today; forget old ones."""
+    def remember_walk(self) -> None:
+        """That people's certificates were walked through today."""
         moment = self._clock.now()
         with self._registry.transaction(write=True) as live:
             live.notices.forget(moment)
-            for notice in told:
-                live.notices.tell(notice.name, max(notice.keep_until, moment + _DAY))
             live.notices.tell(_walk(moment), moment + 2 * _DAY)
+
+    def _claimed(self, due: Sequence[Notice]) -> tuple[list[Address], list[Notice]]:
+        if not due:
+            return [], []
+        with self._registry.transaction(write=False) as live:
+            people = list(administrators(live.view()))
+        if not people:
+            return [], []
+        with self._registry.transaction(write=True) as live:
+            names = claim(live, (notice.name for notice in due), self._clock.now())
+        ours = [notice for notice in due if notice.name in names]
+        return (people, ours) if ours else ([], [])
+
+    def _confirm(self, told: Sequence[Notice]) -> None:
+        soonest = self._clock.now() + _DAY
+        with self._registry.transaction(write=True) as live:
+            confirm(live, {notice.name: max(notice.keep_until, soonest) for notice in told})
 
     def _people(self) -> Iterator[CertificateEnd]:
         after = ""
@@ -102,17 +115,6 @@ class ExpiryDesk:
 
 def _walk(moment: float) -> str:
     return f"expiry walk {int(moment // _DAY)}"
-
-
-def _administrators(view: SiteView) -> Iterator[Address]:
-    """Those inside: what is told here is nobody else's business."""
-    for text in view.policy.administrators:
-        try:
-            address = parse_path(text.strip())
-        except UnreadableMail:
-            continue
-        if address.domain in view.managed:
-            yield address
 
 
 def _text(due: Sequence[Notice], hostname: str, moment: float) -> str:

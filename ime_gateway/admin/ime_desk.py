@@ -130,6 +130,7 @@ class ImeDesk:
         keys = live.ime_keys(domain.name)
         current = current_key(keys)
         counts = live.container_counts(domain.name)
+        notes = key_notes(domain, keys, live.view().policy, self._clock.now())
         return ImeRow(
             domain=domain.name,
             address=domain.ime_address,
@@ -137,7 +138,7 @@ class ImeDesk:
             current=current,
             older=tuple(key for key in keys if key is not current),
             counts=counts,
-            notes=(*key_notes(domain, keys, self._clock.now()), *signer_notes(domain, counts.pending)),
+            notes=(*notes, *signer_notes(domain, counts.pending)),
         )
 
 
@@ -193,4 +194,6 @@ def _managed(view: SiteView, name: str) -> ManagedDomain:
     for domain in view.managed.values():
         if domain.ime_domain == wanted:
             raise UserError(f"{wanted} is the domain of the IME address of {domain.name}; say: {domain.name}")
-    raise UserError(f"{name} is no managed domain; see: ime-gateway domain list")
+    raise UserError(
+        f"{name} is no managed domain; first: ime-gateway domain add {name} --managed deliver_to=smtp://HOST:PORT"
+    )

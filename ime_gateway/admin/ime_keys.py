@@ -18,7 +18,6 @@ from ime_gateway.ports.clock import Randomness
 
 DAY_SECONDS: Final = 86_400.0
 DEFAULT_DAYS: Final = 3 * 365
-EXPIRES_SOON_DAYS: Final = 30
 LONGEST_DAYS: Final = 20 * 365
 DEFAULT_OVERLAP_DAYS: Final = 14
 """Outlook encrypts with what its offline address book holds, which may be days old."""
@@ -68,7 +67,7 @@ def require_fit(certificate: Certificate, address: str) -> None:
         raise UserError(f"the certificate cannot be used: {fault.detail}")
 
 
-def doubts(certificate: Certificate, domain: str, address: str, moment: float) -> list[str]:
+def doubts(certificate: Certificate, domain: str, address: str, warning_days: int, moment: float) -> list[str]:
     """What an administrator should know about the certificate of a managed domain's IME address that can be used, one
     sentence each; `moment` is now."""
     found = []
@@ -86,7 +85,7 @@ def doubts(certificate: Certificate, domain: str, address: str, moment: float) -
     left = certificate.not_after - moment
     if left < 0:
         found.append(f"the IME certificate expired at {rfc3339(certificate.not_after)}; {advice}")
-    elif left < EXPIRES_SOON_DAYS * DAY_SECONDS:
+    elif left < warning_days * DAY_SECONDS:
         found.append(f"the IME certificate expires at {rfc3339(certificate.not_after)}; {advice}")
     return found
 

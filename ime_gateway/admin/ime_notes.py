@@ -10,7 +10,7 @@ from typing import Final
 from ime_gateway.admin.ime_keys import DAY_SECONDS, doubts
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.ports.registry import ImeKeyEntry, RegistryTransaction
-from ime_gateway.settings.site import ManagedDomain
+from ime_gateway.settings.site import ManagedDomain, Policy
 
 _OVERLAP_ENDS_DAYS: Final = 3
 LIST_HINT: Final = "; see: ime-gateway ime signers list --pending"
@@ -22,7 +22,7 @@ def current_key(keys: Iterable[ImeKeyEntry]) -> ImeKeyEntry | None:
     return next((key for key in keys if key.is_current), None)
 
 
-def key_notes(domain: ManagedDomain, keys: list[ImeKeyEntry], moment: float) -> list[str]:
+def key_notes(domain: ManagedDomain, keys: list[ImeKeyEntry], policy: Policy, moment: float) -> list[str]:
     """What should be done about the keys of a domain's IME address, one sentence each; `moment` is now."""
     if not domain.ime_address:
         return ["the domain has IME keys and no IME address, so they open nothing"] if keys else []
@@ -30,7 +30,7 @@ def key_notes(domain: ManagedDomain, keys: list[ImeKeyEntry], moment: float) -> 
     if current is None:
         notes = [f"there is no IME key, so every container is refused; run: ime-gateway ime issue {domain.name}"]
     else:
-        notes = doubts(current.certificate, domain.name, domain.ime_address, moment)
+        notes = doubts(current.certificate, domain.name, domain.ime_address, policy.warning_days, moment)
     return notes + [
         f"an older key ({key.certificate.thumbprint[:19]}) opens containers only until {rfc3339(key.opens_until)};"
         " address books should have the new certificate by then"
@@ -41,8 +41,12 @@ def key_notes(domain: ManagedDomain, keys: list[ImeKeyEntry], moment: float) -> 
 
 def standing_notes(live: RegistryTransaction, moment: float) -> list[tuple[str, str]]:
     """Managed domains by name, each with a sentence about its IME keys; `moment` is now."""
-    managed = live.view().managed
-    return [(name, note) for name in sorted(managed) for note in key_notes(managed[name], live.ime_keys(name), moment)]
+    view = live.view()
+    return [
+        (name, note)
+        for name, managed in sorted(view.managed.items())
+        for note in key_notes(managed, live.ime_keys(name), view.policy, moment)
+    ]
 
 
 def signer_notes(domain: ManagedDomain, pending: int = 0) -> list[str]:

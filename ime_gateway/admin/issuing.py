@@ -5,7 +5,7 @@ domain the domain itself, its IME address the IME key.
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from ime_gateway.admin.authority_desk import active, no_authority
 from ime_gateway.admin.domain_keys import state_of_new
@@ -26,7 +26,6 @@ from ime_gateway.settings.site import domain_name
 
 PairKind = Literal["rsa-3072", "rsa-4096", "p-256", "p-384", "curve25519"]
 """`curve25519`: an Ed25519 pair for signing and an X25519 pair for encryption."""
-PAIR_KINDS: Final = get_args(PairKind)
 DEFAULT_DAYS: Final = 730
 LONGEST_DAYS: Final = LONGEST_LEAF_DAYS
 """For certificates of the built-in CA; self-signed ones have no bound of the kind, and get none longer either."""
@@ -77,7 +76,9 @@ def _domain_owner(view: SiteView, text: str) -> Owner:
     except ValueError as error:
         raise UserError(f"{text!r} is neither an address nor a domain: {error}") from None
     if name not in view.managed:
-        raise UserError(f"{name} is no managed domain; see: ime-gateway domain list")
+        raise UserError(
+            f"{name} is no managed domain; first: ime-gateway domain add {name} --managed deliver_to=smtp://HOST:PORT"
+        )
     return Owner("domain", name, (f"{ENCRYPTION_NAME}@{name}", f"{SIGNING_NAME}@{name}"))
 
 

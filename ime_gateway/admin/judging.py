@@ -4,11 +4,13 @@ Administrators see the same words that decide a mail (P4): usable or not, the re
 evidence. Being stored is not trust; a path to a root or the trust list is (design 6.3).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ime_gateway.admin.recalled_revocations import RecalledRevocations
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.certs.certificate import Certificate
+from ime_gateway.keys.domain_names import names_outside
 from ime_gateway.keys.usable import Anchors, Verdict, judge
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.registry import CertificateEntry, RegistryTransaction
@@ -68,3 +70,17 @@ def judged_json(item: JudgedCertificate) -> dict[str, object]:
         }
         | verdict_json(item.verdict)
     )
+
+
+def foreign_names(certificates: Iterable[Certificate], domain: str) -> list[str]:
+    """One warning for each certificate of a partner (a domain or `*.x`) that names addresses elsewhere."""
+    found = []
+    for one in certificates:
+        strangers = names_outside(one, domain)
+        if strangers:
+            more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+            found.append(
+                f"WARNING: certificate {one.thumbprint} of {domain} also names {strangers[0]}{more}. If the trust list"
+                f" allows it, it is believed for {domain} only; ask the partner why it names others"
+            )
+    return found

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ime_gateway.admin.intake import Arrival, arrivals
 from ime_gateway.admin.judging import JudgedCertificate, anchors_in, judged
 from ime_gateway.base.errors import UnreadableCertificate, UserError
-from ime_gateway.certs.bundle import read_bundle
+from ime_gateway.certs.bundle import PasswordMissing, read_bundle
 from ime_gateway.certs.certificate import thumbprint_digits
 from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.registry import CertificateEntry, Registry, RegistryTransaction
@@ -47,6 +47,8 @@ class KeyDesk:
         """
         try:
             found = arrivals(read_bundle(data, password), addresses)
+        except PasswordMissing as error:
+            raise UserError(f"{error}; give --password-file or --password-env", error.evidence) from None
         except UnreadableCertificate as error:
             raise UserError(str(error), error.evidence) from None
         with self._registry.transaction(write=True) as live:

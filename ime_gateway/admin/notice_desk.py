@@ -4,15 +4,13 @@ The mail goes to addresses of our own domains, says who and how many, and carrie
 approved at the desk, with the thumbprint heard from its owner.
 """
 
+import asyncio
 from collections.abc import Callable
 
+from ime_gateway.admin.notices import administrators, claim, confirm, notice_mail
 from ime_gateway.base.ids import RANDOM_BYTES, new_id
-from ime_gateway.base.reasons import Reason
-from ime_gateway.mail.address import Address, Mailbox, parse_path
-from ime_gateway.mail.headers import HeaderBlock, make_address_field, make_field
-from ime_gateway.mail.received import date_time
+from ime_gateway.mail.address import Address
 from ime_gateway.ports.clock import Clock
-from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.exchange import Outbox, OwnMail
 from ime_gateway.ports.incoming import Candidate
 from ime_gateway.ports.registry import Registry
@@ -37,17 +35,26 @@ class NoticeDesk:
         """Write about pending candidates of the last day, unless that was done today; how many mails."""
         now = self._clock.now()
         name = f"candidates of day {int(now // _DAY)}"
-        with self._registry.transaction(write=False) as live:
-            people = _administrators(live.view())
-            fresh = [one for one in live.candidates.rows(state="pending") if one.at > now - _DAY] if people else []
-            if not fresh or live.notices.told(name):
-                return 0
-        with self._registry.transaction(write=True) as live:
-            if not live.notices.tell(name, now + 2 * _DAY):
-                return 0
+        people, fresh = await asyncio.to_thread(self._claimed, name, now)
         for person in people:
             await self._outbox.send(self._mail(person, fresh, now), now)
+        if people:
+            await asyncio.to_thread(self._confirm, name, now)
         return len(people)
+
+    def _claimed(self, name: str, now: float) -> tuple[list[Address], list[Candidate]]:
+        """To whom to write about which candidates; nobody when there is nothing to tell, or it is told elsewhere."""
+        with self._registry.transaction(write=False) as live:
+            people = list(administrators(live.view()))
+            fresh = [one for one in live.candidates.rows(state="pending") if one.at > now - _DAY] if people else []
+            if not fresh or live.notices.told(name):
+                return [], []
+        with self._registry.transaction(write=True) as live:
+            return (people, fresh) if claim(live, [name], now) else ([], [])
+
+    def _confirm(self, name: str, now: float) -> None:
+        with self._registry.transaction(write=True) as live:
+            confirm(live, {name: now + 2 * _DAY})
 
     def _mail(self, person: Address, fresh: list[Candidate], now: float) -> OwnMail:
         lines = [f"    {_shown(one.owner)} ({one.origin}, brought by {_shown(one.sender)})" for one in fresh[:_SHOWN]]
@@ -63,39 +70,6 @@ class NoticeDesk:
             moment=now,
             detail="notice to an administrator: certificates wait",
         )
-
-
-def _administrators(view: SiteView) -> list[Address]:
-    """Those inside: what is told here is nobody else's business."""
-    found = [parse_path(text.strip()) for text in view.policy.administrators]
-    return [address for address in found if address.domain in view.managed]
-
-
-def notice_mail(
-    person: Address, subject: str, text: str, *, hostname: str, unique: str, moment: float, detail: str
-) -> OwnMail:
-    """A mail of the gateway to an administrator, in an own domain: automatic (RFC 3834), with an empty sender.
-
-    text: ASCII, lines end with a line feed. unique: its id, and the left side of its Message-ID. moment: seconds since
-    1970 UTC.
-    """
-    author = Address("postmaster", person.domain)
-    message_id = f"<{unique}@{hostname}>"
-    headers = HeaderBlock(
-        (
-            make_address_field("From", (Mailbox("Mail encryption gateway", author),)),
-            make_address_field("To", (Mailbox("", person),)),
-            make_field("Subject", subject),
-            make_field("Date", date_time(moment)),
-            make_field("Message-ID", message_id),
-            make_field("Auto-Submitted", "auto-generated"),
-            make_field("MIME-Version", "1.0"),
-            make_field("Content-Type", "text/plain; charset=us-ascii"),
-            make_field("Content-Transfer-Encoding", "7bit"),
-        )
-    )
-    head, body = headers.to_bytes() + b"\r\n", text.replace("\n", "\r\n").encode("ascii")
-    return OwnMail(unique, "", person, head, body, message_id, "none", detail, Reason.NOT_REQUIRED)
 
 
 def _shown(text: str) -> str:
@@ -115,5 +89,5 @@ See them with:
 
 and put one in force, after its owner has read the thumbprint to you:
 
-    ime-gateway cert approve THUMBPRINT --check "GROUPS"
+    ime-gateway cert approve THUMBPRINT --check "GROUPS" --with "PERSON, NUMBER" --how phone
 """

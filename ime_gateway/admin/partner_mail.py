@@ -134,5 +134,8 @@ def managed_named(view: SiteView, name: str) -> str:
     except ValueError as error:
         raise UserError(str(error)) from None
     if wanted not in view.managed:
-        raise UserError(f"{wanted} is no managed domain; see: ime-gateway domain list")
+        raise UserError(
+            f"{wanted} is no managed domain; first:"
+            f" ime-gateway domain add {wanted} --managed deliver_to=smtp://HOST:PORT"
+        )
     return wanted

@@ -7,6 +7,7 @@ encrypts and signs it as it would any mail: then the way back is proved, and for
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from ime_gateway.admin.partner_mail import Writer, managed_named, partner_named, settings_of, signing_key
 from ime_gateway.admin.timestamps import rfc3339
@@ -21,6 +22,11 @@ from ime_gateway.ports.registry import Registry
 from ime_gateway.settings.site import PartnerDomain
 
 Result = dict[str, object]
+_UNDELIVERED: Final = {
+    "deferred": "our mail could not be delivered yet and waits for another attempt",
+    "failed": "our mail could not be delivered",
+}
+"""Words for what tracking says of a mail that did not get there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,11 @@ class PartnerTestDesk:
         here = told["here"]
         if isinstance(here, dict):
             here = here | {"at": rfc3339(here["at"])}
-        return found | {"there": there, "here": here, "problems": told["problems"]}
+        problems = list(told["problems"])
+        if test.state == "waiting" and there["delivery"] in _UNDELIVERED:
+            detail = f": {there['delivery_detail']}" if there["delivery_detail"] else ""
+            problems.append(f"{_UNDELIVERED[there['delivery']]}{detail}")
+        return found | {"there": there, "here": here, "problems": problems}
 
     def _delivery(self, message: str) -> tuple[str, str]:
         """How far the mail came: `queued`, or the last thing that tracking tells."""

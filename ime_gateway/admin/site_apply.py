@@ -10,6 +10,7 @@ from typing import Literal
 from ime_gateway.admin.ime_keys import KeyPair
 from ime_gateway.admin.intake import Arrival
 from ime_gateway.admin.judging import anchors_in
+from ime_gateway.admin.site_apply_checks import check_steps
 from ime_gateway.admin.site_apply_domain import (
     address_removals,
     address_steps,
@@ -67,7 +68,7 @@ class SiteDesk:
             steps = [*policy_steps(contents, view), *_domains(contents, view), *_people(contents, live, prune=prune)]
             steps += [*_roots(contents, view), *_trust(contents, view), *address_steps(contents, view)]
             steps += key_steps(contents, live, made, self._clock.now(), actor)
-            steps += domain_key_steps(contents, live, for_domains, actor)
+            steps += [*domain_key_steps(contents, live, for_domains, actor), *check_steps(contents, live)]
             own = live.authorities.thumbprints() if prune else frozenset()
             notes = [*self._notes(contents, live, own, prune=prune), *notes_after(contents, live, self._clock.now())]
             notes += domain_notes(contents, live, self._clock.now())

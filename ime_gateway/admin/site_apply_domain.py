@@ -43,6 +43,7 @@ def domain_key_steps(
     digits. Raises UserError for a key that the trust list denies."""
     trust = dict(live.view().trust) | {entry.thumbprint: entry for entry in contents.trust}
     keys = live.domain_keys.list()
+    following: set[str] = set()
     for wish in contents.domain_keys:
         own = [key for key in keys if key.domain == wish.domain]
         if wish.pair is not None:
@@ -53,10 +54,17 @@ def domain_key_steps(
         if _known(wish, own):
             yield Change("unchanged", "domain key", wish.domain), None
             continue
-        state = state_of_new(own)
+        state = _state(wish, own)
+        if state == "next" and wish.domain in following:
+            raise UserError(
+                f"{wish.where}: {wish.file}: {wish.domain} would have two next domain keys; domain_key must name the"
+                " current one beside next_domain_key"
+            )
+        if state == "next":
+            following.add(wish.domain)
         pair = wish.pair or made.get(wish.domain)
         name = wish.domain if wish.pair is None else f"{wish.domain} {groups(wish.pair.certificate.thumbprint)}"
-        kind: ChangeKind = "added" if state == "current" else "changed"
+        kind: ChangeKind = "added" if state == wish.place else "changed"
         yield Change(kind, "domain key", name), None if pair is None else _put(wish, pair, state, actor)
 
 
@@ -69,18 +77,18 @@ def domain_notes(contents: SiteContents, live: RegistryTransaction, moment: floa
     for wish in contents.domain_keys:
         own = [key for key in keys if key.domain == wish.domain]
         known = None if wish.pair is None else _entry(wish, own)
-        if known is not None and known.state == "older":
+        if known is not None and known.state == "older" and wish.place == "current":
             notes.append(
                 f"{wish.domain}: {wish.file} is an older domain key; it is not made the current one again;"
                 " take domain_key out of SITE.toml"
             )
-        elif wish.pair is not None and known is None and state_of_new(own) == "next":
+        elif wish.pair is not None and known is None and _state(wish, own) == "next":
             notes.append(
                 f"{wish.domain}: {wish.file} is the next domain key; it opens mail now and takes over in"
                 f" {policy.overlap_days} days; at once: ime-gateway domain key rollover {wish.domain} --now"
             )
     for domain, _ in contents.managed:
-        notes += [f"{domain.name}: {note}" for note in domain_key_notes(domain.name, keys, policy.overlap_days, moment)]
+        notes += [f"{domain.name}: {note}" for note in domain_key_notes(domain.name, keys, policy, moment)]
     for line in contents.addresses:
         notes += [f"{line.address}: {note}" for note in _address_notes(line, contents, live)]
     return notes
@@ -133,6 +141,11 @@ def require_own_administrators(policy: Policy | None, managed: set[str]) -> None
             raise UserError(
                 f"policy.administrators: {address} is in no managed domain; what is told them stays in the house"
             )
+
+
+def _state(wish: DomainKeyWish, own: list[DomainKeyEntry]) -> DomainKeyState:
+    """What a key becomes that is not there yet."""
+    return state_of_new(own) if wish.place == "current" else wish.place
 
 
 def _known(wish: DomainKeyWish, own: list[DomainKeyEntry]) -> bool:

@@ -81,7 +81,7 @@ def pruned_keys(contents: SiteContents, live: RegistryTransaction) -> list[str]:
 def notes_after(contents: SiteContents, live: RegistryTransaction, moment: float) -> list[str]:
     """What the administrator should know about the IME addresses of the file, once it is in force."""
     wishes = {wish.domain: wish for wish in contents.ime_keys}
-    keys = live.ime_keys()
+    keys, policy = live.ime_keys(), contents.policy or live.view().policy
     notes = []
     for domain, _ in contents.managed:
         own = [key for key in keys if key.domain == domain.name]
@@ -95,7 +95,7 @@ def notes_after(contents: SiteContents, live: RegistryTransaction, moment: float
         elif wish is not None and wish.pair is not None:
             own = [ImeKeyEntry(domain.name, wish.pair.certificate, math.inf, moment, has_private_key=True)]
         made = wish is not None and not any(key.is_current for key in own)
-        found = [*signer_notes(domain), *([] if made else key_notes(domain, own, moment))]
+        found = [*signer_notes(domain), *([] if made else key_notes(domain, own, policy, moment))]
         notes += [f"{domain.name}: {note}" for note in found]
     return notes
 

@@ -7,9 +7,9 @@ compared line by line.
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from ime_gateway.admin.certificate_files import pem, sealed_pair
-from ime_gateway.admin.domain_keys import current_domain_key
 from ime_gateway.admin.ime_notes import current_key
 from ime_gateway.admin.site_apply import all_certificates
 from ime_gateway.admin.timestamps import rfc3339
@@ -17,10 +17,14 @@ from ime_gateway.admin.toml_text import toml_table
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.registry import CertificateEntry, Registry, RegistryTransaction
+from ime_gateway.ports.thumbprint_checks import ThumbprintCheck
 from ime_gateway.settings.site import ManagedDomain, PartnerDomain, StoredSection
 
 PASSPHRASE_VARIABLE = "IMEGW_EXPORT_PASSPHRASE"  # noqa: S105 - the name of a variable
 """Where `apply` finds the passphrase of an export with keys."""
+
+_DOMAIN_KEYS: Final = {"current": "domain_key", "next": "next_domain_key", "older": "older_domain_keys"}
+"""Keys of SITE.toml by the state of a domain key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class SiteExport:
 
     text: str
     files: dict[str, bytes]
+    left_behind: tuple[str, ...] = ()
+    """What a SITE.toml cannot carry, one sentence each; they stand in `text` as comments, too."""
 
 
 class ExportDesk:
@@ -43,7 +49,7 @@ class ExportDesk:
             writer = _Writer(live, passphrase)
             view = live.view()
             entries = sorted(all_certificates(live), key=lambda entry: (entry.addresses, entry.certificate.thumbprint))
-            parts = [writer.policy(view)]
+            parts = [writer.not_for_files(), writer.policy(view)]
             parts += [writer.domain(domain, view) for _, domain in sorted(view.managed.items())]
             parts += [writer.domain(domain, view) for _, domain in sorted(view.partners.items())]
             parts += [writer.person(entry) for entry in entries]
@@ -52,9 +58,10 @@ class ExportDesk:
             parts += [
                 toml_table("[[address]]", _settings(view.addresses[address])) for address in sorted(view.addresses)
             ]
+            parts += [_check(one) for one in sorted(live.checks.list(), key=lambda one: (one.thumbprint, one.at))]
             if passphrase is not None:
                 live.audit(actor, "site-export-with-keys", f"{len(entries)} certificates")
-        return SiteExport("\n".join(parts), writer.files)
+        return SiteExport("\n".join(part for part in parts if part), writer.files, tuple(writer.left_behind))
 
 
 class _Writer:
@@ -64,6 +71,7 @@ class _Writer:
         self._live = live
         self._passphrase = passphrase
         self.files: dict[str, bytes] = {}
+        self.left_behind: list[str] = []
 
     def domain(self, domain: ManagedDomain | PartnerDomain, view: SiteView) -> str:
         managed = isinstance(domain, ManagedDomain)
@@ -75,8 +83,8 @@ class _Writer:
             pairs.append((files_key, [self._file(domain.name, certificate) for certificate in ordered]))
         if not managed:
             return toml_table("[[partner_domain]]", pairs)
-        pairs += [*self._ime_key(domain.name), *self._domain_key(domain.name)]
-        return self._left_behind(domain.name) + toml_table("[[managed_domain]]", pairs)
+        pairs += [*self._ime_key(domain.name), *self._domain_keys(domain.name)]
+        return self._keys_left_behind(domain.name) + toml_table("[[managed_domain]]", pairs)
 
     def policy(self, view: SiteView) -> str:
         """The keys that were named: the others are defaults, which may differ in another version."""
@@ -91,18 +99,22 @@ class _Writer:
                 tables.append(toml_table(f"[policy.{key}]", value.items()))
         return "\n".join(tables)
 
-    def _domain_key(self, domain: str) -> list[tuple[str, object]]:
-        """The current domain key, in an export with keys."""
-        current = current_domain_key(self._live.domain_keys.list(domain))
-        if self._passphrase is None or current is None:
+    def _domain_keys(self, domain: str) -> list[tuple[str, object]]:
+        """The domain's keys, in an export with keys. Older ones in an order that tells nothing of when they came."""
+        if self._passphrase is None:
             return []
-        certificate = current.certificate
-        private_key = self._live.domain_keys.private_key(domain, certificate.thumbprint)
-        if private_key is None:
-            return []
-        path = _path(f"domain-{domain}", certificate, "p12")
-        self.files[path] = sealed_pair(certificate, private_key, self._passphrase)
-        return [("domain_key", path), ("domain_key_password_env", PASSPHRASE_VARIABLE)]
+        files: dict[str, list[str]] = {state: [] for state in _DOMAIN_KEYS}
+        for key in sorted(self._live.domain_keys.list(domain), key=lambda one: one.certificate.thumbprint):
+            private_key = self._live.domain_keys.private_key(domain, key.certificate.thumbprint)
+            if private_key is not None:
+                path = _path(f"domain-{domain}", key.certificate, "p12")
+                self.files[path] = sealed_pair(key.certificate, private_key, self._passphrase)
+                files[key.state].append(path)
+        pairs: list[tuple[str, object]] = []
+        for state, name in _DOMAIN_KEYS.items():
+            if files[state]:
+                pairs.append((name, files[state] if state == "older" else files[state][0]))
+        return [*pairs, ("domain_key_password_env", PASSPHRASE_VARIABLE)] if pairs else []
 
     def _ime_key(self, domain: str) -> list[tuple[str, object]]:
         """The current key of the IME address, in an export with keys; without them a new place makes its own."""
@@ -117,26 +129,49 @@ class _Writer:
         self.files[path] = sealed_pair(certificate, private_key, self._passphrase)
         return [("ime_key", path), ("ime_key_password_env", PASSPHRASE_VARIABLE)]
 
-    def _left_behind(self, domain: str) -> str:
-        """A comment about what a SITE.toml cannot carry; nobody shall think it was carried."""
+    def not_for_files(self) -> str:
+        """Comments on what only the store has; nobody shall think it was carried."""
+        lines = []
+        if names := ", ".join(one.certificate.subject for one in self._live.authorities.list()):
+            lines.append(
+                f"The keys of the built-in CA ({names}) and its list of issued and revoked certificates stay behind:"
+                " they move only with the whole store (its database and the master key). Elsewhere a new CA is made by:"
+                " ime-gateway ca init; what this one has issued is listed by: ime-gateway ca list"
+            )
+        if self._live.pins(limit=1):
+            lines.append(
+                "Signers of IME mail stay behind: elsewhere they are asked again; listed by: ime-gateway ime signers"
+                " list"
+            )
+        return self._said(lines)
+
+    def _keys_left_behind(self, domain: str) -> str:
+        """Comments on keys of a domain that are not carried."""
         keys = self._live.ime_keys(domain)
         lines = []
         if self._passphrase is None and current_key(keys) is not None:
-            lines.append("# The IME key stays behind (--with-keys takes it along): elsewhere a new one is made.\n")
+            lines.append(
+                f"The IME key stays behind (--with-keys takes it along): elsewhere a new one is made for {domain}."
+            )
         lines += [
-            f"# An older IME key ({key.certificate.thumbprint}) opens until {rfc3339(key.opens_until)}; not exported.\n"
+            f"An older IME key ({key.certificate.thumbprint}) of {domain} opens until {rfc3339(key.opens_until)}; not"
+            " exported."
             for key in keys
             if key.has_private_key and not key.is_current
         ]
-        for own in self._live.domain_keys.list(domain):
-            if own.state != "current":
+        for own in self._live.domain_keys.list(domain) if self._passphrase is None else ():
+            if own.state == "current":
+                lines.append(f"The domain key stays behind (--with-keys takes it along): that of {domain}.")
+            else:
                 lines.append(
-                    f"# The {own.state} domain key ({own.certificate.thumbprint}) opens mail, too; not exported: see"
-                    f" ime-gateway domain key export {domain}.\n"
+                    f"The {own.state} domain key of {domain} ({own.certificate.thumbprint}) opens mail, too; it stays"
+                    " behind (--with-keys takes it along)."
                 )
-            elif self._passphrase is None:
-                lines.append("# The domain key stays behind (--with-keys takes it along).\n")
-        return "".join(lines)
+        return self._said(lines)
+
+    def _said(self, lines: list[str]) -> str:
+        self.left_behind += lines
+        return "".join(f"# {line}\n" for line in lines)
 
     def person(self, entry: CertificateEntry) -> str:
         whose = entry.addresses[0] if entry.addresses else "ca"
@@ -161,6 +196,14 @@ class _Writer:
         path = _path(whose, certificate, "pem")
         self.files[path] = pem(certificate)
         return path
+
+
+def _check(one: ThumbprintCheck) -> str:
+    pairs: list[tuple[str, object]] = [("thumbprint", one.thumbprint), ("person", one.person), ("method", one.method)]
+    pairs += [("at", rfc3339(one.at)), ("actor", one.actor)]
+    if one.note:
+        pairs.append(("note", one.note))
+    return toml_table("[[thumbprint_check]]", pairs)
 
 
 def _trust(view: SiteView, thumbprint: str) -> str:

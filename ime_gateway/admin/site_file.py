@@ -15,6 +15,8 @@ from ime_gateway.base.errors import ConfigurationError, GatewayError, UserError
 from ime_gateway.certs.bundle import Bundle, PasswordMissing, read_bundle
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import TrustEntry
+from ime_gateway.ports.keyring import DomainKeyState
+from ime_gateway.ports.thumbprint_checks import ThumbprintCheck
 from ime_gateway.settings.load import SiteFile
 from ime_gateway.settings.site import AddressSettings, CertificateFile, ManagedDomain, PartnerDomain, Policy
 
@@ -49,6 +51,8 @@ class DomainKeyWish:
     """As the SITE.toml names it, for people."""
     where: str = ""
     """File, line and key that name it."""
+    place: DomainKeyState = "current"
+    """What the file calls it: `domain_key`, `next_domain_key`, or one of `older_domain_keys`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class SiteContents:
     """By `Address.key`, each once."""
     ime_keys: tuple[ImeKeyWish, ...] = ()
     domain_keys: tuple[DomainKeyWish, ...] = ()
+    checks: tuple[ThumbprintCheck, ...] = ()
     skipped: tuple[str, ...] = ()
     """One sentence for each certificate that could not be read beside others of its file."""
     ime_places: Mapping[str, str] = field(default_factory=dict)
@@ -110,6 +115,10 @@ def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> Sit
         addresses=tuple(reader.addresses()),
         ime_keys=tuple(reader.ime_keys()),
         domain_keys=tuple(reader.domain_keys()),
+        checks=tuple(
+            ThumbprintCheck(one.thumbprint, one.at.timestamp(), one.actor, one.method, one.person, one.note)
+            for one in site.thumbprint_check
+        ),
         skipped=tuple(reader.skipped),
         ime_places={
             domain.name: file.where("managed_domain", position, "ime_address")
@@ -127,6 +136,7 @@ class _Reader:
         self._read = read
         self._environment = environment
         self.skipped: list[str] = []
+        self._seen_keys: set[str] = set()
 
     def people(self, position: int, wanted: CertificateFile) -> list[Arrival]:
         key = ("certificate", position)
@@ -152,7 +162,8 @@ class _Reader:
             if domain.ime_key == "generate":
                 yield ImeKeyWish(domain.name, domain.ime_address, None)
                 continue
-            pair = self._pair(position, domain, "ime_key", "an IME key", domain.ime_address)
+            path = Path(domain.ime_key)
+            pair = self._pair(position, domain, path, "ime_key", "an IME key", domain.ime_address)
             where = self._file.where("managed_domain", position, "ime_key")
             yield ImeKeyWish(domain.name, domain.ime_address, pair, domain.ime_key, where)
 
@@ -162,8 +173,21 @@ class _Reader:
             if domain.domain_key == "generate":
                 yield DomainKeyWish(domain.name, None, "", where)
             elif domain.domain_key:
-                pair = self._pair(position, domain, "domain_key", "a domain key", domain.name)
-                yield DomainKeyWish(domain.name, pair, domain.domain_key, where)
+                yield self._domain_key(position, domain, Path(domain.domain_key), "domain_key", "current")
+            if domain.next_domain_key is not None:
+                yield self._domain_key(position, domain, domain.next_domain_key, "next_domain_key", "next")
+            for path in domain.older_domain_keys:
+                yield self._domain_key(position, domain, path, "older_domain_keys", "older")
+
+    def _domain_key(
+        self, position: int, domain: ManagedDomain, path: Path, name: str, place: DomainKeyState
+    ) -> DomainKeyWish:
+        pair = self._pair(position, domain, path, name, "a domain key", domain.name)
+        where = self._file.where("managed_domain", position, name)
+        if pair.certificate.thumbprint in self._seen_keys:
+            raise ConfigurationError(f"{where}: {path}: another key of this file names the same domain key")
+        self._seen_keys.add(pair.certificate.thumbprint)
+        return DomainKeyWish(domain.name, pair, str(path), where, place)
 
     def addresses(self) -> Iterator[AddressSettings]:
         seen: set[str] = set()
@@ -178,11 +202,10 @@ class _Reader:
             seen.add(address)
             yield line.model_copy(update={"address": address})
 
-    def _pair(self, position: int, domain: ManagedDomain, name: str, what: str, owner: str) -> KeyPair:
-        """The key pair in the file that key `name` gives; it must fit `owner`, an IME address or the domain."""
+    def _pair(self, position: int, domain: ManagedDomain, path: Path, name: str, what: str, owner: str) -> KeyPair:
+        """The key pair in a file that key `name` gives; it must fit `owner`, an IME address or the domain."""
         key = ("managed_domain", position)
-        path = Path(getattr(domain, name))
-        prefix = f"{name}_"
+        prefix = "ime_key_" if name == "ime_key" else "domain_key_"
         names = tuple(f"{prefix}{one}" for one in _PASSWORDS)
         bundle = self._bundle(path, (*key, name), self._password(domain, key, prefix), names)
         try:

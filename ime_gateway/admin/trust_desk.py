@@ -6,8 +6,8 @@ Deny beats everything and is in force for every MAIL FROM after it is committed 
 from dataclasses import dataclass
 
 from ime_gateway.base.errors import UnreadableCertificate, UserError
-from ime_gateway.certs.bundle import read_bundle
-from ime_gateway.certs.certificate import thumbprint_digits, whole_thumbprint
+from ime_gateway.certs.bundle import PasswordMissing, read_bundle
+from ime_gateway.certs.certificate import Certificate, thumbprint_digits, whole_thumbprint
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.ports.registry import Registry, RegistryTransaction
 
@@ -40,15 +40,28 @@ class TrustDesk:
                 rows.append(TrustRow(entry, subject))
             return rows
 
-    def put(self, entry: TrustEntry, actor: str) -> bool:
-        """Allow or deny a certificate by its whole thumbprint; False when that line was there unchanged."""
+    def put(self, entry: TrustEntry, actor: str, certificate: Certificate | None = None) -> bool:
+        """Allow or deny a certificate by its whole thumbprint; False when nothing changed. certificate: the denied one
+        itself, if at hand: that of a CA is kept, since only so its other certificates are known for its own."""
         if entry.allow_expired and entry.verdict == "deny":
             raise UserError("allow_expired makes no sense with deny")
         with self._registry.transaction(write=True) as live:
             changed = live.put_trust(entry)
+            if certificate is not None and certificate.is_ca and not _is_known(live, entry.thumbprint):
+                changed = live.put_certificate(certificate, (), None) or changed
             if changed:
                 live.audit(actor, f"trust-{entry.verdict}", entry.thumbprint)
         return changed
+
+    def certificate(self, thumbprint: str) -> Certificate | None:
+        """The certificate with this whole thumbprint, if it is kept here in whatever role."""
+        with self._registry.transaction(write=False) as live:
+            return _stored(live, thumbprint)
+
+    def is_known(self, thumbprint: str) -> bool:
+        """Whether the certificate with this whole thumbprint is kept here, in whatever role."""
+        with self._registry.transaction(write=False) as live:
+            return _is_known(live, thumbprint)
 
     def whole_thumbprint(self, text: str) -> str:
         """A thumbprint from a whole one, or from the beginning of a stored certificate's; raises UserError."""
@@ -82,15 +95,32 @@ def trust_json(row: TrustRow) -> dict[str, object]:
     }
 
 
-def thumbprint_of_file(data: bytes) -> str:
-    """The thumbprint of the one certificate in a file; raises UserError."""
+def certificate_of_file(data: bytes) -> Certificate:
+    """The one certificate in a file; raises UserError."""
     try:
         certificates = read_bundle(data, None).certificates
+    except PasswordMissing as error:
+        raise UserError(f"{error}; ask for the certificate alone (.cer, .pem)", error.evidence) from None
     except UnreadableCertificate as error:
         raise UserError(str(error), error.evidence) from None
     if len(certificates) != 1:
         raise UserError(f"it holds {len(certificates)} certificates; give the thumbprint of the one that is meant")
-    return certificates[0].thumbprint
+    return certificates[0]
+
+
+def _is_known(live: RegistryTransaction, thumbprint: str) -> bool:
+    return _stored(live, thumbprint) is not None
+
+
+def _stored(live: RegistryTransaction, thumbprint: str) -> Certificate | None:
+    view = live.view()
+    elsewhere = [*view.roots, *view.intermediates, *view.additional_certificates]
+    elsewhere += [one for group in view.domain_certificates.values() for one in group]
+    found = next((one for one in elsewhere if one.thumbprint == thumbprint), None)
+    if found is not None:
+        return found
+    entry = live.certificate(thumbprint)
+    return None if entry is None else entry.certificate
 
 
 def _known(live: RegistryTransaction, beginning: str) -> str:

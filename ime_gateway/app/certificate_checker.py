@@ -72,6 +72,10 @@ class CertificateChecker:
             Selected((), shared, domain_selected_by="inherited" if inherited else "domain"), view, moment
         )
 
+    async def manages(self, name: str) -> bool:
+        """Is it a managed domain? Its keys are ours and judged by partners, not by us. Raises StoreUnavailable."""
+        return domain_name(name) in (await self._directory.view()).managed
+
     async def of_file(self, certificates: Sequence[Certificate], moment: float) -> list[CheckedCertificate]:
         """What mail would make of certificates that are not stored. Raises StoreUnavailable."""
         view = await self._directory.view()

@@ -31,7 +31,7 @@ async def watch_domains(keys: DomainKeyDesk, expiry: ExpiryDesk) -> None:
     addresses = await expiry.tell(due)
     if addresses:
         log.info("administrators were told of certificates that end", count=len(due), addresses=addresses)
-    await asyncio.to_thread(expiry.remember, due if addresses else ())
+    await asyncio.to_thread(expiry.remember_walk)
 
 
 async def _change_keys(keys: DomainKeyDesk) -> None:

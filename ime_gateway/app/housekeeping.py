@@ -4,12 +4,15 @@ An IME key that expires refuses every container of a domain, and nobody looks at
 stands in the log, again and again, with the command that mends it.
 """
 
+from collections.abc import Awaitable, Callable
+
 import structlog
 
 from ime_gateway.admin.announce_desk import AnnounceDesk
 from ime_gateway.admin.ime_notes import standing_notes
 from ime_gateway.admin.notice_desk import NoticeDesk
 from ime_gateway.admin.revocation_lists import renew_due_lists
+from ime_gateway.base.errors import GatewayError
 from ime_gateway.store.database import Store
 
 _ACTOR = "housekeeping"
@@ -41,3 +44,12 @@ async def write_due_mail(announcements: AnnounceDesk, notices: NoticeDesk) -> No
         else:
             log.info("next domain key announced", partner=one.partner, id=one.message)
     await notices.tell_of_candidates()
+
+
+async def each_by_itself(*chores: Callable[[], Awaitable[None]]) -> None:
+    """Do one after the other; what fails is logged and done the next time, and keeps none of the others waiting."""
+    for chore in chores:
+        try:
+            await chore()
+        except GatewayError as error:
+            log.error("housekeeping failed", cause=error.evidence or str(error))

@@ -29,7 +29,7 @@ from ime_gateway.app.assemble import (
 )
 from ime_gateway.app.board import Board, WorkerState
 from ime_gateway.app.entropy import PooledRandomness
-from ime_gateway.app.housekeeping import keep_house, write_due_mail
+from ime_gateway.app.housekeeping import each_by_itself, keep_house, write_due_mail
 from ime_gateway.app.installation import Installation, open_installation
 from ime_gateway.app.logs import configure_logs
 from ime_gateway.app.metering import MeteredQueue, MeteredReception
@@ -152,13 +152,13 @@ class _Worker:
 
     async def _keep_house(self) -> None:
         """Now and every hour; one worker of a node is enough."""
+        here = self._installation
         while self._index == 0:
-            try:
-                await asyncio.to_thread(keep_house, self._installation.store, SystemClock().now())
-                await watch_installation(self._installation)
-                await write_due_mail(build_announcements(self._installation), build_notices(self._installation))
-            except StoreUnavailable as error:
-                log.error("store not available", cause=error.evidence or str(error))
+            await each_by_itself(
+                lambda: asyncio.to_thread(keep_house, here.store, SystemClock().now()),
+                lambda: watch_installation(here),
+                lambda: write_due_mail(build_announcements(here), build_notices(here)),
+            )
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
 
     async def _renew_revocations(self) -> None:

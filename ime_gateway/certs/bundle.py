@@ -39,6 +39,7 @@ _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----\s(.*?)-----END \1-----"
 _PKCS12_VERSION = b"\x02\x01\x03"
 _SIGNED_DATA = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
 _INTEGER = b"\x02"
+_REQUEST = "it is a certificate request (PKCS#10), not a certificate; give what the CA made of it"
 
 
 class PasswordMissing(UnreadableCertificate):
@@ -85,6 +86,8 @@ def _read(data: bytes, password: bytes | None) -> Bundle:
     else:
         _read_der(data, contents)
     certificates = tuple(dict.fromkeys(contents.certificates))
+    if not certificates and not contents.keys and _is_request(data):
+        raise UnreadableCertificate(_REQUEST)
     if not certificates and not contents.keys:
         nothing = "the file holds neither a certificate nor a private key"
         raise UnreadableCertificate(contents.skipped[0] if contents.skipped else nothing)
@@ -127,6 +130,8 @@ def _read_pem(data: bytes, contents: _Contents) -> None:
             contents.certificates.append(
                 Certificate.from_der(encoded[: der.read_element(encoded, 0, len(encoded)).end])
             )
+        elif label in ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"):
+            contents.skipped.append(_REQUEST)
         elif label in ("PKCS7", "PKCS #7 SIGNED DATA", "CMS", "PKCS12"):
             _read_der(_decode(match[2]), contents)
 
@@ -159,6 +164,15 @@ def _is_encrypted_key(data: bytes) -> bool:
     """EncryptedPrivateKeyInfo (RFC 5958 section 3): an algorithm and an OCTET STRING, nothing else."""
     outer = der.read_element(data, 0, len(data))
     return [element.tag for element in der.children(data, outer)] == [der.SEQUENCE, der.OCTET_STRING]
+
+
+def _is_request(data: bytes) -> bool:
+    """PKCS#10 in DER (RFC 2986)."""
+    try:
+        x509.load_der_x509_csr(data)
+    except PARSE_ERRORS:
+        return False
+    return True
 
 
 def _read_pkcs12(data: bytes, contents: _Contents) -> None:

@@ -145,26 +145,38 @@ def crl_finding(
 ) -> Finding:
     """What these lists together say about a link at `moment` (seconds since 1970 UTC).
 
-    stale_seconds: how long after its next update a list still counts. signers: other certificates of the same issuer
-    that were found trustworthy and may have signed the lists.
+    stale_seconds: how long after its next update a list still counts. A list that is older clears nobody, but whom it
+    revoked stays so until a newer one says otherwise: else whoever silences the server brings a stolen key back to
+    life. signers: other certificates of the same issuer that were found trustworthy and may have signed the lists.
     """
     covered: frozenset[x509.ReasonFlags] = frozenset()
     until, told, faults = float("inf"), "", []
+    late: list[tuple[Crl, x509.RevokedCertificate]] = []
+    clearing: list[Crl] = []
     for one in lists:
-        fault = _unusable(one, link, moment, stale_seconds, (link.issuer, *signers))
+        fault = _unusable(one, link, moment, (link.issuer, *signers))
         if fault:
             faults.append(fault)
             continue
         reasons = one.reasons_for(link.certificate)
         entry = one.lists(link.certificate.serial) if reasons else None
+        if moment >= one.next_update + stale_seconds:
+            faults.append(f"the CRL is stale: a newer one was due {timestamp(one.next_update)}")
+            if entry is not None and not _may_be_over(entry):
+                late.append((one, entry))
+            continue
         if one.is_delta and (entry is None or _is_lifted(entry)):
             faults.append("it is a delta CRL, which clears nobody")
             continue
         if entry is not None:
             return Finding("revoked", _revoked_words(entry, one), one.next_update + stale_seconds)
         covered |= reasons
+        clearing.append(one)
         until = min(until, one.next_update + stale_seconds)
         told = f"not in the CRL of {timestamp(one.this_update)}, next {timestamp(one.next_update)}"
+    for one, entry in late:
+        if not any(_clears(newer, one, link.certificate) for newer in clearing):
+            return Finding("revoked", f"{_revoked_words(entry, one)}, the last that came", float("inf"))
     if covered >= _ALL_REASONS:
         return Finding("good", told, until)
     if lists and not faults:
@@ -172,35 +184,45 @@ def crl_finding(
     return Finding("unknown", "; ".join(dict.fromkeys(faults)) or "no CRL", moment)
 
 
-def _unusable(one: Crl, link: Link, moment: float, stale_seconds: float, signers: Sequence[Certificate]) -> str:
-    """Why a list says nothing about this link now; empty: it may."""
+def _clears(newer: Crl, older: Crl, certificate: Certificate) -> bool:
+    """Whether a list in time that does not name a certificate says that an older one's entry for it is gone."""
+    told = newer.reasons_for(certificate) >= older.reasons_for(certificate)
+    return told and newer.this_update > older.this_update
+
+
+def _unusable(one: Crl, link: Link, moment: float, signers: Sequence[Certificate]) -> str:
+    """Why a list says nothing about this link, whatever its age; empty: it may."""
     if one.fault:
         return one.fault
     if not any(one.signed_by(signer) for signer in signers):
         return "the CRL is not signed by the issuer of the certificate"
     if one.this_update > moment + CLOCK_SKEW_SECONDS:
         return f"the CRL is of {timestamp(one.this_update)}, in the future"
-    if moment >= one.next_update + stale_seconds:
-        return f"the CRL is stale: a newer one was due {timestamp(one.next_update)}"
     return ""
 
 
 def _is_lifted(entry: x509.RevokedCertificate) -> bool:
     """removeFromCRL: a hold that is over (RFC 5280 section 5.3.1)."""
+    return _reason(entry) is x509.ReasonFlags.remove_from_crl
+
+
+def _may_be_over(entry: x509.RevokedCertificate) -> bool:
+    """certificateHold is the one revocation that can end (RFC 5280 section 5.3.1)."""
+    return _reason(entry) in (x509.ReasonFlags.certificate_hold, x509.ReasonFlags.remove_from_crl)
+
+
+def _reason(entry: x509.RevokedCertificate) -> x509.ReasonFlags | None:
     try:
-        reason = _of(entry.extensions, x509.CRLReason)
+        found = _of(entry.extensions, x509.CRLReason)
     except PARSE_ERRORS:
-        return False
-    return reason is not None and reason.reason is x509.ReasonFlags.remove_from_crl
+        return None
+    return found.reason if found is not None else None
 
 
 def _revoked_words(entry: x509.RevokedCertificate, one: Crl) -> str:
     day = timestamp(entry.revocation_date_utc.timestamp())
-    try:
-        reason = _of(entry.extensions, x509.CRLReason)
-    except PARSE_ERRORS:
-        reason = None
-    why = f", {reason.reason.value}" if reason is not None else ""
+    reason = _reason(entry)
+    why = f", {reason.value}" if reason is not None else ""
     return f"listed since {day}{why} in the CRL of {timestamp(one.this_update)}"
 
 

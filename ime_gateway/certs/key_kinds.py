@@ -4,7 +4,7 @@ RSA is what every mail program reads; P-256 and P-384 are shorter and read by mo
 signs and X25519 encrypts and neither does the other (RFC 8410 section 5), so a person needs both.
 """
 
-from typing import Final, Literal, get_args
+from typing import Literal
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
@@ -16,11 +16,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 KeyKind = Literal["rsa-3072", "rsa-4096", "p-256", "p-384", "ed25519", "x25519"]
-KEY_KINDS: Final = get_args(KeyKind)
-SIGNING_KINDS: Final = ("rsa-3072", "rsa-4096", "p-256", "p-384", "ed25519")
-"""Those that sign: certificates, CRLs, requests and mail."""
-WHOLE_KINDS: Final = ("rsa-3072", "rsa-4096", "p-256", "p-384")
-"""Those with which one certificate is enough for signing and for encryption."""
 
 SigningPrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 MailPrivateKey = SigningPrivateKey | x25519.X25519PrivateKey

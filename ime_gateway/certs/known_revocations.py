@@ -129,6 +129,11 @@ class RevocationMemory:
             self._bytes -= _size(self._held.pop(next(iter(self._held))))
 
 
+def _fault(row: StoredAnswer) -> str:
+    """Why asking failed, with whom was asked; OCSP responders are named in the fault itself."""
+    return f"{row.name}: {row.fault}" if row.kind == "crl" else row.fault
+
+
 def _size(held: Held) -> int:
     return (held.crl.size if held.crl is not None else 0) + _ANSWER_BYTES
 
@@ -186,6 +191,6 @@ class KnownRevocations:
             return Finding(finding.state, finding.detail, until)
         if missing or any(one.may_be_tried(moment) for one in held):
             return Finding("unasked", "no answer yet", moment + PENDING_SECONDS)
-        faults = dict.fromkeys(one.row.fault for one in held if one.row.fault)
+        faults = dict.fromkeys(_fault(one.row) for one in held if one.row.fault)
         words = "; ".join([finding.detail, *faults])
         return Finding("unknown", words, moment + PENDING_SECONDS)

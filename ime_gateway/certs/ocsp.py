@@ -6,6 +6,7 @@ nonce is asked for (RFC 8954 leaves it out where answers are made in advance): f
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -68,10 +69,19 @@ class OcspAnswer:
             return 0.0
         return _ends(single) if single is not None else 0.0
 
+    def this_update(self, link: Link) -> float:
+        """Of when what it says about this link is, seconds since 1970 UTC; 0: it says nothing."""
+        try:
+            single = self._single(link)
+        except PARSE_ERRORS:
+            return 0.0
+        return single.this_update_utc.timestamp() if single is not None else 0.0
+
     def finding(self, link: Link, moment: float, stale_seconds: float) -> Finding:
         """What the answer says about a link at `moment` (seconds since 1970 UTC).
 
-        stale_seconds: how long after its next update it still counts.
+        stale_seconds: how long after its next update it still counts. What it revoked for good it revokes at any age,
+        so that silencing the responder brings nothing back to life.
         """
         try:
             with quiet():
@@ -83,11 +93,14 @@ class OcspAnswer:
         single = self._single(link)
         if single is None:
             return Finding("unknown", "the OCSP answer is about another certificate", moment)
-        fault = _out_of_time(single, moment, stale_seconds)
-        responder = None if fault else self._responder(link.issuer, moment)
+        begins, until = single.this_update_utc.timestamp(), _ends(single) + stale_seconds
+        lasting = _is_lasting(single)
+        fault = _out_of_time(single, moment, math.inf if lasting else stale_seconds)
+        # A responder's certificate lives for weeks: whether it could revoke for good is asked for the day when it did.
+        responder = None if fault else self._responder(link.issuer, min(begins, moment) if lasting else moment)
         if fault or responder is None:
             return Finding("unknown", fault or "nobody who may speak for the issuer signed the OCSP answer", moment)
-        until, day = _ends(single) + stale_seconds, timestamp(single.this_update_utc.timestamp())
+        until, day = until if until > moment else math.inf, timestamp(begins)
         match single.certificate_status:
             case ocsp.OCSPCertStatus.REVOKED:
                 since = single.revocation_time_utc
@@ -193,6 +206,14 @@ def _out_of_time(single: ocsp.OCSPSingleResponse, moment: float, stale_seconds: 
     if moment >= _ends(single) + stale_seconds:
         return f"the OCSP answer is stale: it held until {timestamp(_ends(single))}"
     return ""
+
+
+def _is_lasting(single: ocsp.OCSPSingleResponse) -> bool:
+    """A revocation that never ends: every one but certificateHold (RFC 5280 section 5.3.1)."""
+    return (
+        single.certificate_status is ocsp.OCSPCertStatus.REVOKED
+        and single.revocation_reason is not x509.ReasonFlags.certificate_hold
+    )
 
 
 def _is_appointed(one: x509.Certificate, issuer: x509.Certificate, moment: float) -> bool:

@@ -1,7 +1,8 @@
 """The administrators' word on certificates: anchors, known links, and the trust list (CTL).
 
 Deny beats everything, and a denied CA takes with it all that hangs below it, by whatever path: who
-was hacked issues good-looking certificates. Allow speaks for one certificate only; an allowed CA
+was hacked issues good-looking certificates. A CA is its name and its key: where the certificate of a
+denied one is known, its other certificates are denied with it. Allow speaks for one certificate only; an allowed CA
 certificate is no trust anchor.
 """
 
@@ -53,7 +54,8 @@ class Anchors:
     """The roots as path building wants them; None without roots."""
     _roots: frozenset[Certificate] = field(init=False, repr=False, default=frozenset())
     _by_subject: dict[str, list[Certificate]] = field(init=False, repr=False, default_factory=dict)
-    _denies_an_issuer: bool = field(init=False, repr=False, default=False)
+    _denied: dict[tuple[str, str], Certificate] = field(init=False, repr=False, default_factory=dict)
+    """Known certificates that are denied, by their subject and key."""
 
     def __post_init__(self) -> None:
         """Index the known certificates by subject, so that path questions cost what a path costs."""
@@ -63,7 +65,7 @@ class Anchors:
         if self.roots:
             object.__setattr__(self, "store", Store([root.x509 for root in self.roots]))
         object.__setattr__(self, "_roots", frozenset(self.roots))
-        object.__setattr__(self, "_denies_an_issuer", any(self.denies(certificate) for certificate in known))
+        self._denied.update((_identity(certificate), certificate) for certificate in known if self.denies(certificate))
 
     def denies(self, certificate: Certificate) -> bool:
         """Whether the list denies this very certificate."""
@@ -99,13 +101,20 @@ class Anchors:
         """The denial of the certificate or of anything above it, by any path; None: not denied."""
         if self.denies(certificate):
             return Fault(Reason.CERTIFICATE_DENIED, _noted("denied by the trust list", self.trust, certificate))
-        if not self._denies_an_issuer:
+        if not self._denied:
             return None
+        if certificate.is_ca and (twin := self._denied.get(_identity(certificate))):
+            words = "another certificate of the same CA and key is denied by the trust list"
+            return Fault(Reason.CERTIFICATE_DENIED, _noted(words, self.trust, twin))
         for issuer in self._climb(certificate, _may_have_signed):
-            if self.denies(issuer):
+            if twin := self._denied.get(_identity(issuer)):
                 words = f"its issuer {issuer.subject} is denied by the trust list"
-                return Fault(Reason.CERTIFICATE_DENIED, _noted(words, self.trust, issuer))
+                return Fault(Reason.CERTIFICATE_DENIED, _noted(words, self.trust, twin))
         return None
+
+
+def _identity(certificate: Certificate) -> tuple[str, str]:
+    return certificate.subject, certificate.key_digest
 
 
 def _may_have_signed(issuer: Certificate, certificate: Certificate) -> bool:

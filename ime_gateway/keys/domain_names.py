@@ -21,3 +21,14 @@ def domain_of_authority(certificate: Certificate) -> str:
         if local.lower() in _AUTHORITIES
     }  # fmt: skip
     return domains.pop() if len(domains) == 1 else ""
+
+
+def names_outside(certificate: Certificate, domain: str) -> tuple[str, ...]:
+    """The addresses in a certificate that are not of `domain`, which may be a pattern `*.x`: whoever believes the
+    certificate for the domain must not believe it for them."""
+    return tuple(one for one in certificate.addresses if not is_within(one.rpartition("@")[2], domain))
+
+
+def is_within(domain: str, name: str) -> bool:
+    """Whether a domain is the one of this name, or fits the pattern `*.x`."""
+    return domain.endswith(name[1:]) if name.startswith("*.") else domain == name

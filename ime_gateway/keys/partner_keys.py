@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.fitness import fitness_fault
 from ime_gateway.keys.choose import order
-from ime_gateway.keys.domain_names import domain_of_authority
+from ime_gateway.keys.domain_names import names_outside
 from ime_gateway.keys.signer import judge_signer
 from ime_gateway.keys.usable import Anchors, Verdict, judge
 
@@ -53,7 +53,8 @@ def may_appoint(
 def may_follow(following: Certificate, current: Certificate, domain: str, moment: float) -> str:
     """Why a certificate may not come after `current` by itself; empty: it may.
 
-    Its fitness, its time and its names are looked at: it must stand for the same domain by all of them.
+    Its fitness, its time and its names are looked at: every one of them must be of that domain, else a partner could
+    have people of other companies believed.
     moment: seconds since 1970 UTC.
     """
     if fault := fitness_fault(following):
@@ -64,7 +65,7 @@ def may_follow(following: Certificate, current: Certificate, domain: str, moment
         return "it has expired"
     if following.key_digest == current.key_digest:
         return "it has the key of the current one"
-    if domain_of_authority(following) == domain:
-        return ""
-    names = {address.rpartition("@")[2] for address in following.addresses}
-    return "" if names == {domain} else f"it does not stand for {domain}"
+    if not following.addresses:
+        return f"it does not stand for {domain}"
+    strangers = names_outside(following, domain)
+    return f"it does not stand for {domain} alone: it names {strangers[0]}" if strangers else ""

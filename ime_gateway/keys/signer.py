@@ -75,6 +75,15 @@ def judge_signer(
     return replace(verdict, unasked=revocation.unasked)
 
 
+def leads_to_root(
+    certificate: Certificate, anchors: Anchors, moment: float, carried: Sequence[Certificate] = ()
+) -> bool:
+    """Whether a believed certificate (`judge_signer`) would be so without a word of the trust list: a CA of ours, or
+    one that we trust, checked its names at `moment` (seconds since 1970 UTC). An allow says nothing of names."""
+    path = find_path(certificate, _with_links(anchors, _links(carried, anchors, moment)), moment)
+    return isinstance(path, TrustedPath) and path_revocation(path.chain, anchors.revocation, moment).fault is None
+
+
 def path_verdict(
     certificate: Certificate, anchors: Anchors, moment: float, carried: Sequence[Certificate] = ()
 ) -> PathVerdict:

@@ -132,7 +132,7 @@ class Fetcher:
         except (OSError, http.client.HTTPException, ValueError) as error:
             if work.broken:
                 return Unfetched(f"no answer within {self.seconds:g} s")
-            return Unfetched(f"{type(error).__name__}: {_words(str(error))}")
+            return Unfetched(_trouble(error))
 
     def _ask(
         self, url: str, body: bytes | None, kind: str, limit: int, work: Exchange
@@ -192,6 +192,19 @@ def _read(answer: http.client.HTTPResponse, limit: int, work: Exchange) -> bytes
             return Unfetched(f"the answer has more than {limit} bytes")
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def _trouble(error: Exception) -> str:
+    """An error of the network in words that administrators read."""
+    if isinstance(error, socket.gaierror):
+        return "the name of the server cannot be resolved"
+    if isinstance(error, ConnectionRefusedError):
+        return "the server refused the connection"
+    if isinstance(error, ConnectionResetError):
+        return "the server broke the connection off"
+    if isinstance(error, OSError) and error.strerror:
+        return f"the connection failed: {_words(error.strerror)}"
+    return f"{type(error).__name__}: {_words(str(error))}"
 
 
 def _path(parts: SplitResult) -> str:

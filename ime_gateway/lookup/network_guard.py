@@ -19,9 +19,13 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 _NEVER_PUBLIC: Final = tuple(
     ipaddress.ip_network(text)
-    for text in ("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4")
-) + tuple(ipaddress.ip_network(text) for text in ("64:ff9b:1::/48", "100::/64", "2001::/23", "fc00::/7", "fec0::/10"))
-"""What the library of some Python versions takes for public."""
+    for text in (
+        *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4"),
+        "168.63.129.16/32",  # Azure's own service for the machine that asks
+        *("64:ff9b:1::/48", "100::/64", "2001::/23", "3fff::/20", "fc00::/7", "fec0::/10"),
+    )
+)
+"""What the library of some Python versions takes for public, and what looks public and is the machine's own cloud."""
 _USUAL_PORTS: Final = {"http": 80, "https": 443, "ldap": 389, "ldaps": 636}
 
 

@@ -4,6 +4,9 @@ An outsider, or an insider with a mailbox of their own, may take the encrypted c
 have it sent to another recipient of the same domain: a gateway that opened it there would be an oracle (P8). So each
 encrypted content key is opened only for those for whom it was opened first. Who comes later gets the mail as it came;
 the same recipients again (a retry, the copy of a mailing list) get it opened.
+
+Other content under the same key was changed by somebody, for instance so that a reader's program sends the text away
+(EFAIL, CVE-2017-17688): that is opened for nobody.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -16,9 +19,12 @@ from ime_gateway.mail.headers import HeaderBlock, make_field
 from ime_gateway.pipeline.prepared import Version
 from ime_gateway.pipeline.protected_ids import header_ids, keyed_hash
 from ime_gateway.policy.plan import Plan
-from ime_gateway.ports.incoming import Candidate, IncomingMemory, IncomingRecord, OpenedKey
+from ime_gateway.ports.incoming import Candidate, ContentKey, IncomingMemory, IncomingRecord, KnownKey, OpenedKey
 
 log = structlog.get_logger("ciphertext-memory")
+
+_OF_OTHERS = "its content was encrypted for other recipients, who have got it before"
+_CHANGED = "other content came under the same content key before: somebody changed it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +35,34 @@ class CiphertextMemory:
     key: bytes = field(repr=False)
     """Of the keyed hashes of Message-IDs."""
 
-    async def reused(self, opened: Mapping[str, Collection[str]]) -> frozenset[str]:
-        """The recipients who must get the mail sealed, as it came: one of its content keys was opened for others and
-        not for them (reason `ciphertext-reused`).
+    async def reused(
+        self, opened: Mapping[str, Collection[ContentKey]], *, bound: Collection[str] = ()
+    ) -> Mapping[str, str]:
+        """The recipients who must get the mail sealed, as it came, and why (reason `ciphertext-reused`): one of its
+        content keys was opened for others and not for them, or with other content.
 
-        opened: by `Address.key` the digests of all encrypted content keys that name keys of this recipient or their
-        domain, in all layers that were opened (`smime.layers.EncryptedLayer.encrypted_key_digests`): a copy of the mail
-        may come with those that were not used. Leave out whom the mail itself names in its signed
-        header (`PartnerDomain.bound_recipients`). Raises StoreUnavailable. Writes nothing.
+        opened: by `Address.key` all encrypted content keys that name keys of this recipient or their domain, in all
+        layers that were opened (`smime.layers.EncryptedLayer.encrypted_key_digests`): a copy of the mail may come with
+        those that were not used. bound: whom the mail itself names in its signed header
+        (`PartnerDomain.bound_recipients`): whoever got the content before is no objection to them. Raises
+        StoreUnavailable. Writes nothing.
         """
-        digests = sorted({digest for own in opened.values() for digest in own})
+        digests = sorted({one.key_digest for own in opened.values() for one in own})
         known = await self.memory.opened_for(digests) if digests else {}
-        return frozenset(
-            address
-            for address, own in opened.items()
-            if any(digest in known and address not in known[digest] for digest in own)
-        )
+        changed = _changed({one for own in opened.values() for one in own}, known)
+        causes: dict[str, str] = {}
+        for address, own in opened.items():
+            if any(one.content_digest in changed for one in own):
+                causes[address] = _CHANGED
+            elif address not in bound and any(
+                one.key_digest in known and address not in known[one.key_digest].addresses for one in own
+            ):
+                causes[address] = _OF_OTHERS
+        return causes
 
     def record(
         self,
-        opened: Mapping[str, Collection[str]],
+        opened: Mapping[str, Collection[ContentKey]],
         headers: Iterable[HeaderBlock],
         *,
         bound: Collection[str] = (),
@@ -60,13 +74,29 @@ class CiphertextMemory:
         those of its opened layers, and as it is delivered: answers to any of their Message-IDs must be encrypted.
         bound: recipients in `opened` whom the mail itself names, signed by its sender's domain.
         """
-        groups: dict[tuple[str, bool], list[str]] = {}
-        for address, digests in opened.items():
-            for digest in digests:
-                groups.setdefault((digest, address in bound), []).append(address)
-        keys = tuple(OpenedKey(digest, tuple(sorted(who)), own) for (digest, own), who in sorted(groups.items()))
+        groups: dict[tuple[ContentKey, bool], set[str]] = {}
+        for address, own in opened.items():
+            for one in own:
+                groups.setdefault((one, address in bound), set()).add(address)
+        keys = tuple(
+            OpenedKey(key.key_digest, tuple(sorted(who)), named, key.content_digest)
+            for (key, named), who in sorted(groups.items())
+        )
         names = [name for block in headers for name in header_ids(block, ("message-id",))] if keys else []
         return IncomingRecord(keys, tuple(sorted({keyed_hash(self.key, name) for name in names})), tuple(candidates))
+
+
+def _changed(keys: Iterable[ContentKey], known: Mapping[str, KnownKey]) -> frozenset[str]:
+    """Digests of the contents that stand under a key under which another one came, earlier or in this very mail."""
+    contents: dict[str, set[str]] = {}
+    for one in keys:
+        contents.setdefault(one.key_digest, set()).add(one.content_digest)
+    found: set[str] = set()
+    for digest, own in contents.items():
+        before = known[digest].contents if digest in known else frozenset()
+        if len(own | before) > 1:
+            found |= own
+    return frozenset(found)
 
 
 def with_message_ids(versions: Mapping[str, Version], randomness: Callable[[int], bytes]) -> dict[str, Version]:

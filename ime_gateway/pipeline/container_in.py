@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar, assert_never
 
-from ime_gateway.base.errors import StoreUnavailable, UnreadableCertificate, UnreadableMail
+from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
-from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ime.challenge import token_hash, tokens_in
 from ime_gateway.ime.ciphertext import REMEMBERED_SECONDS, Ciphertext
 from ime_gateway.ime.container import ContainerFault, OpenedContainer, closed, open_unlocked, unlock
@@ -41,6 +40,7 @@ from ime_gateway.pipeline.container_verdicts import (
     RefusedContainer,
 )
 from ime_gateway.pipeline.ime_addresses import container_recipients, ime_domains, misaddressed
+from ime_gateway.pipeline.owned_keys import owned_key
 from ime_gateway.pipeline.prepared import Prepared
 from ime_gateway.ports.containers import Containers, Pin, Seen
 from ime_gateway.ports.directory import SiteView
@@ -235,7 +235,7 @@ class ContainerReader:
         now: dict[str, OwnedKey] = {}
         for entry in await self.containers.ime_keys(domain, _moment(arrived)):
             name = entry.certificate.thumbprint
-            now[name] = before.get(name) or _owned(entry.certificate, entry.private_key)
+            now[name] = before.get(name) or owned_key(entry.certificate, entry.private_key)
         self._keys[domain] = now
         return list(now.values())
 
@@ -309,10 +309,3 @@ def _moment(arrived: _Arrived) -> float:
 
 def _refused(fault: ContainerFault) -> RefusedContainer:
     return RefusedContainer(Refused(fault.reason, fault.detail), fault.evidence or fault.detail)
-
-
-def _owned(certificate: Certificate, private_key: bytes) -> OwnedKey:
-    try:
-        return OwnedKey.from_pkcs8(certificate, private_key)
-    except UnreadableCertificate as error:
-        raise StoreUnavailable("a key of the IME address cannot be read", error.evidence or str(error)) from error

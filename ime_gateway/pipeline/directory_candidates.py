@@ -2,25 +2,27 @@
 
 Asked last, and only about those for whom nothing usable was imported: what administrators imported is never replaced
 by what a directory says, and most mail waits for nobody. A found certificate is judged like any other, unless the
-administrators take that directory's word. No answer is no "no": such mail is deferred, also where it might have left in
-clear, since a directory that is down must not decide that (P1).
+administrators take that directory's word: then it needs no root, and is refused all the same when it has one that
+revoked it, or (hard-fail) whose word on that cannot be had. No answer is no "no": such mail is deferred, also where it
+might have left in clear, since a directory that is down must not decide that (P1).
 """
 
 import asyncio
 from collections import ChainMap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, assert_never
+from typing import Final, assert_never
 
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.trust import Anchors
-from ime_gateway.keys.usable import Verdict, judge
+from ime_gateway.keys.usable import Kind, Verdict, judge
 from ime_gateway.mail.address import Address
 from ime_gateway.pipeline.found_certificates import Found
 from ime_gateway.pipeline.gather_facts import FactGatherer
 from ime_gateway.pipeline.group_expansion import expand_groups
 from ime_gateway.pipeline.prepared import Prepared
+from ime_gateway.pipeline.verdicts import Judging
 from ime_gateway.policy.candidates import candidates
 from ime_gateway.policy.decide import demand
 from ime_gateway.policy.facts import Candidate, Facts, RecipientFacts
@@ -37,6 +39,7 @@ from ime_gateway.settings.inheritance import recipient_settings
 _DOMAIN_LOCAL_PART = "domain-confidentiality-authority"
 """The name under which directories list a whole domain's certificate (RFC 3183 section 4)."""
 _REMEMBERED = 5_000
+_REVOCATION: Final = frozenset((Reason.CERTIFICATE_REVOKED, Reason.REVOCATION_UNKNOWN))
 
 Answer = DirectoryAnswer | NoDirectoryAnswer
 Gathered = tuple[Prepared, Facts, dict[str, Certificate]]
@@ -90,7 +93,9 @@ class DirectoryCandidates:
         )
         if found:
             facts, known = await self.facts.gather(prepared, view, moment, found)
-        marking = _Marking(self, view, moment, known)
+        vouched = [*_vouched(answers, "personal"), *_vouched(by_domain, "domain")]
+        judging = await self.facts.judging(vouched, view, moment)
+        marking = _Marking(self, view, moment, known, judging)
         recipients = tuple(
             marking.mark(one, answers.get(one.address.key), by_domain.get(one.address.domain))
             if one.address.key in people or one.address.domain in domains
@@ -129,11 +134,12 @@ class DirectoryCandidates:
         )
         return {one.key: answer for one, answer in zip(wanted, found, strict=True)}
 
-    def trusted(
-        self, found: FoundCertificate, kind: Literal["personal", "domain"], view: SiteView, moment: float
-    ) -> Verdict:
+    def trusted(self, found: FoundCertificate, kind: Kind, view: SiteView, moment: float, judging: Judging) -> Verdict:
         """The verdict on a certificate for which a trusted directory vouches: as if the trust list allowed it, so that
-        a denial, its end and what it is made for still count."""
+        a denial, its end and what it is made for still count, and so does what its CA says of revocations."""
+        strict = judging.verdict(found.certificate, kind, moment)
+        if strict.reason in _REVOCATION:
+            return strict
         thumbprint = found.certificate.thumbprint
         key = (view.generation, thumbprint, kind)
         verdict = self._verdicts.get(key)
@@ -156,6 +162,8 @@ class _Marking:
     moment: float
     known: dict[str, Certificate]
     """Gets the certificates that are used on a directory's word."""
+    judging: Judging
+    """Of this generation, with all those certificates judged as if no directory vouched for them."""
 
     def mark(self, one: RecipientFacts, person: Answer | None, domain: Answer | None) -> RecipientFacts:
         """The recipient with all candidates; in front of them why there is none, where that is not known for sure."""
@@ -174,7 +182,7 @@ class _Marking:
         return _told(one, Candidate("", False, Reason.RECIPIENT_IS_GROUP, detail)) if group else one
 
     def _with_answer(
-        self, before: Sequence[Candidate], answer: Answer | None, kind: Literal["personal", "domain"], key: str
+        self, before: Sequence[Candidate], answer: Answer | None, kind: Kind, key: str
     ) -> tuple[Candidate, ...]:
         if not isinstance(answer, DirectoryAnswer):
             return tuple(before)
@@ -183,7 +191,9 @@ class _Marking:
         there = {one.thumbprint for one in before}
         vouched = [one for thumbprint, one in found.items() if one.trusted and thumbprint not in there]
         self.known.update((one.certificate.thumbprint, one.certificate) for one in vouched)
-        judged = [(one.certificate, self.lookups.trusted(one, kind, self.view, self.moment)) for one in vouched]
+        judged = [
+            (one.certificate, self.lookups.trusted(one, kind, self.view, self.moment, self.judging)) for one in vouched
+        ]
         marked += [_from(found[one.thumbprint], one) for one in candidates(judged)]
         marked += [
             _of_somebody_else(one, key)
@@ -203,6 +213,12 @@ def _proving(key: str, answer: Answer) -> tuple[Certificate, ...]:
             return tuple(one.certificate for one in found if key in one.certificate.addresses)
         case _:
             assert_never(answer)
+
+
+def _vouched(answers: Mapping[str, Answer], kind: Kind) -> list[tuple[Certificate, Kind]]:
+    """The certificates for which a trusted directory vouches."""
+    told = [answer for answer in answers.values() if isinstance(answer, DirectoryAnswer)]
+    return [(one.certificate, kind) for answer in told for one in answer.certificates if one.trusted]
 
 
 def _group_of(answer: Answer | None) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+import structlog
+
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.trust import Anchors
@@ -23,6 +25,8 @@ from ime_gateway.ports.directory import SiteView, TrustEntry
 from ime_gateway.ports.incoming import Candidate, CandidateKind
 from ime_gateway.ports.registry import RegistryTransaction
 from ime_gateway.settings.inheritance import recipient_settings
+
+log = structlog.get_logger("exchange")
 
 AnchorsOf = Callable[[SiteView], Anchors]
 _STALE_SECONDS: Final = 30 * 86_400.0
@@ -109,6 +113,8 @@ def take_announcement(
         *(note.domain, "domain", following, "announcement", (sender or mail.author).key, mail.message_id, evidence),
         moment,
         "pending" if against else "approved",
+        # A stolen and denied key of the partner's has no more room than anybody.
+        vouched=judge_signer(signer, anchors, moment, mail.carried).usable,
     )
     if not live.candidates.bring(candidate):
         return _again(live, candidate)
@@ -155,6 +161,13 @@ def _put_in_force(
 
 def _again(live: RegistryTransaction, candidate: Candidate) -> str:
     known = live.candidates.rows(owner=candidate.owner, thumbprint=candidate.certificate.thumbprint)
+    if not known:
+        log.error(
+            "announcement of a partner dropped: too many candidates wait; decide about them with cert candidates, and"
+            " have it announced again",
+            partner=candidate.owner,
+            thumbprint=candidate.certificate.thumbprint,
+        )
     state = known[0].state if known else "not taken: too many wait"
     return f"announced certificate of {candidate.owner} came again ({state}): {candidate.certificate.thumbprint}"
 

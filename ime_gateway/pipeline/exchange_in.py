@@ -7,10 +7,8 @@ everything: of what is around it anybody may be the author.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
-from ime_gateway.base.errors import UnreadableCertificate
 from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
@@ -18,11 +16,11 @@ from ime_gateway.ime.challenge import tokens_in
 from ime_gateway.keys.exchange_mail import NOTHING, ExchangeContents, read_contents
 from ime_gateway.mail.address import Address
 from ime_gateway.pipeline.admission import Admitted
+from ime_gateway.pipeline.owned_keys import owned_key
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.keyring import KeptKey, Keyring
 from ime_gateway.ports.reception import Submission
 from ime_gateway.smime.layers import EncryptedLayer, LayerLimits, Opened, SignedLayer, open_layers
-from ime_gateway.smime.owned_key import OwnedKey
 
 _MOST_BYTES = 1 << 20
 _LIMITS = LayerLimits(layers=5, total_bytes=4 << 20)
@@ -88,7 +86,7 @@ class ExchangeReader:
     def _open(
         self, submission: Submission, admitted: Admitted, domain: str, address: Address, kept: tuple[KeptKey, ...]
     ) -> ExchangeMail | Refused:
-        keys = _owned(kept)
+        keys = [owned_key(one.certificate, one.private_key) for one in kept]
         opened = open_layers(admitted.message, keys, _LIMITS, self.randomness, moment=submission.received_at)
         encrypted = opened.encrypted or opened.end == "undecryptable"
         tokens = tokens_in(opened.message) if opened.end == "open" else ()
@@ -134,15 +132,6 @@ def _inner_signature(opened: Opened) -> SignedLayer | str:
         if isinstance(layer, EncryptedLayer):
             break
     return "what it says is not signed"
-
-
-def _owned(kept: tuple[KeptKey, ...]) -> list[OwnedKey]:
-    """Those that can open mail; a key that only signs (Ed25519) is in nobody's way."""
-    owned = []
-    for one in kept:
-        with suppress(UnreadableCertificate):
-            owned.append(OwnedKey.from_pkcs8(one.certificate, one.private_key))
-    return owned
 
 
 def _opened_with(opened: Opened, kept: tuple[KeptKey, ...]) -> tuple[KeptKey | None, str]:

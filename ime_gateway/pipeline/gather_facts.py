@@ -18,7 +18,7 @@ from ime_gateway.pipeline.prepared import Prepared, PreparedRecipient
 from ime_gateway.pipeline.protected_answers import ProtectedAnswers
 from ime_gateway.pipeline.selection import Selected, chosen_by_hand, select
 from ime_gateway.pipeline.taught import Taught, Teachings
-from ime_gateway.pipeline.verdicts import Verdicts
+from ime_gateway.pipeline.verdicts import Judging, Verdicts
 from ime_gateway.policy.candidates import candidates, not_here
 from ime_gateway.policy.decide import demand
 from ime_gateway.policy.facts import Candidate, Facts, MessageFacts, PolicyFacts, RecipientFacts
@@ -62,29 +62,33 @@ class FactGatherer:
             found.added_to(select(one.address, setting, view, personal.get(key, ()), named), one.address)
             for key, one, setting in zip(keys, bare, settings, strict=True)
         ]
-        await self._learn(selections, view.additional_certificates if wanted else (), view, moment)
+        judging = await self._learn(selections, view.additional_certificates if wanted else (), view, moment)
         recipients = []
         for key, one, selected in zip(keys, bare, selections, strict=True):
             known.update((each.thumbprint, each) for each in (*selected.personal, *selected.domain))
-            recipients.append(self._with_candidates(one, selected, learnt.get(key), moment))
-        additional = self._judged(view.additional_certificates, "domain", moment) if wanted else []
+            recipients.append(self._with_candidates(one, selected, learnt.get(key), judging, moment))
+        additional = _judged(view.additional_certificates, "domain", judging, moment) if wanted else []
         return Facts(message, policy, tuple(recipients), additional=candidates(additional)), known
+
+    async def judging(self, asked: Sequence[tuple[Certificate, Kind]], view: SiteView, moment: float) -> Judging:
+        """Verdicts on certificates that are no candidates, kept like those on candidates. Raises what `gather` does."""
+        return await self._verdicts.prepare(asked, view, moment)
 
     async def _learn(
         self, selections: Sequence[Selected], additional: Sequence[Certificate], view: SiteView, moment: float
-    ) -> None:
+    ) -> Judging:
         """Whatever must be asked about any of these certificates is asked at once, before each is judged."""
         asked: list[tuple[Certificate, Kind]] = [(one, "domain") for one in additional]
         for selected in selections:
             asked += [(one, "personal") for one in selected.personal]
             asked += [(one, "domain") for one in selected.domain]
-        await self._verdicts.prepare(asked, view, moment)
+        return await self._verdicts.prepare(asked, view, moment)
 
     def _with_candidates(
-        self, one: RecipientFacts, selected: Selected, learnt: Learnt | None, moment: float
+        self, one: RecipientFacts, selected: Selected, learnt: Learnt | None, judging: Judging, moment: float
     ) -> RecipientFacts:
-        personal = self._personal(selected, learnt, moment)
-        shared = self._judged(selected.domain, "domain", moment)
+        personal = _personal(selected, learnt, judging, moment)
+        shared = _judged(selected.domain, "domain", judging, moment)
         return replace(
             one,
             personal=(*personal, *(not_here(thumbprint) for thumbprint in selected.missing)),
@@ -106,16 +110,18 @@ class FactGatherer:
             return message
         return replace(message, answers_protected=await self._answers.concern(prepared))
 
-    def _personal(self, selected: Selected, learnt: Learnt | None, moment: float) -> tuple[Candidate, ...]:
-        judged = self._judged(selected.personal, "personal", moment)
-        # Nothing learnt adds a certificate: it only orders and describes those that the directory gives.
-        told = read_capabilities(learnt.capabilities) if learnt else NOTHING_SAID
-        return candidates(judged, told, learnt.preferred if learnt else "", selected.selected_by)
 
-    def _judged(
-        self, certificates: Sequence[Certificate], kind: Kind, moment: float
-    ) -> list[tuple[Certificate, Verdict]]:
-        return [(one, self._verdicts.verdict(one, kind, moment)) for one in certificates]
+def _personal(selected: Selected, learnt: Learnt | None, judging: Judging, moment: float) -> tuple[Candidate, ...]:
+    judged = _judged(selected.personal, "personal", judging, moment)
+    # Nothing learnt adds a certificate: it only orders and describes those that the directory gives.
+    told = read_capabilities(learnt.capabilities) if learnt else NOTHING_SAID
+    return candidates(judged, told, learnt.preferred if learnt else "", selected.selected_by)
+
+
+def _judged(
+    certificates: Sequence[Certificate], kind: Kind, judging: Judging, moment: float
+) -> list[tuple[Certificate, Verdict]]:
+    return [(one, judging.verdict(one, kind, moment)) for one in certificates]
 
 
 def _without_candidates(entry: PreparedRecipient, settings: RecipientSettings, view: SiteView) -> RecipientFacts:

@@ -47,7 +47,8 @@ def harvest(
             if owner is None or _is_known(certificate, owner[0], view):
                 continue
             # What the signer only prefers was not judged: a person does that.
-            automatic = policy == "automatic" and signature.trust.usable and certificate == signature.signer.certificate
+            # An allow on the trust list speaks for what it was given for, not for whomever the certificate names.
+            automatic = policy == "automatic" and signature.by_root and certificate == signature.signer.certificate
             found.setdefault(
                 (owner[0], certificate.thumbprint),
                 Candidate(

@@ -4,7 +4,7 @@ Every refusal here depends only on what anybody could see from outside, or on co
 the way: a reply that depended on the outcome of opening unproved ciphertext would be an oracle (threats 28 and 31).
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from ime_gateway.base.errors import UnreadableMail
@@ -115,6 +115,20 @@ def partner_certificates(domains: Collection[str], view: SiteView) -> frozenset[
         return frozenset()
     (domain,) = domains
     return frozenset() if domain in view.managed else frozenset(domain_certificates(view, domain)[0])
+
+
+def partners_among(domains: Collection[str], view: SiteView) -> frozenset[str]:
+    """Those of the domains that are partners', by name or by `*.x`, and none of ours."""
+    return frozenset(one for one in domains if one not in view.managed and _settings(one, view).partner)
+
+
+def partners_of_certificates(view: SiteView) -> Mapping[Certificate, tuple[str, ...]]:
+    """Which partners, by name or `*.x`, have each of their domain certificates; ask once for each generation."""
+    found: dict[Certificate, tuple[str, ...]] = {}
+    for name in view.partners:
+        for certificate in view.domain_certificates.get(name, ()):
+            found[certificate] = (*found.get(certificate, ()), name)
+    return found
 
 
 def _settings(address: str, view: SiteView) -> RecipientSettings:

@@ -15,7 +15,7 @@ from ime_gateway.certs.trust import Anchors
 from ime_gateway.mail.content_type import content_type_of
 from ime_gateway.mail.headers import make_field
 from ime_gateway.mail.message import Message
-from ime_gateway.mail.mime_tree import walk
+from ime_gateway.mail.pgp_mime import is_pgp_mime
 from ime_gateway.mail.recognise import protection_of
 from ime_gateway.mail.result_tags import with_tags
 from ime_gateway.pipeline.incoming_policy import broken_signature, clear_verdict
@@ -30,6 +30,7 @@ from ime_gateway.pipeline.signature_verdicts import (
 )
 from ime_gateway.pipeline.verdict_headers import detail_of, layer_fields, result_tags, sealed_fields
 from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.incoming import ContentKey
 from ime_gateway.settings.site import Policy
 from ime_gateway.smime.entity import cms_object
 from ime_gateway.smime.layers import EncryptedLayer, LayerLimits, Opened
@@ -42,7 +43,6 @@ Judged = Mapping[int, tuple[FoundSignature, ...]]
 _LAYERED = frozenset(
     ("application/pkcs7-mime", "application/x-pkcs7-mime", "application/octet-stream", "multipart/signed")
 )
-_PGP_PARTS = ["application/pgp-encrypted", "application/octet-stream"]
 _SEALED = "it came encrypted, was not opened here, and goes on as it came"
 _WITHHELD = "it came encrypted and could not be opened; its content was left out"
 
@@ -72,7 +72,7 @@ def judge_signatures(arrived: Arrived, opened: Iterable[Opened]) -> Judged:
 def came_encrypted(opened: Opened) -> bool:
     """Whether the mail, as far as it was opened, is encrypted as a whole beyond doubt: nothing of it can be read
     without a key, whatever it says of itself."""
-    return opened.end == "undecryptable" or _is_pgp_mime(opened.message)
+    return opened.end == "undecryptable" or is_pgp_mime(opened.message)
 
 
 def may_be_layered(message: Message) -> bool:
@@ -204,10 +204,11 @@ def _version(arrived: Arrived, opened: Opened, judged: Judged) -> Version | Refu
         reason=Reason.DECRYPTED,
         detail=detail_of(opened, signatures, signed),
         marks=(*layer_fields(opened, signatures, signed), *inner),
-        opened=tuple(digest for layer in layers for digest in layer.encrypted_key_digests),
+        opened=tuple(ContentKey(one, layer.content_digest) for layer in layers for one in layer.encrypted_key_digests),
         opened_with=tuple(layer.opened_with for layer in layers),
         signatures=signatures,
         content=opened.message,
+        unread=opened.end in ("too-deep", "too-large", "unreadable"),
         inside=tuple(layer.inside for layer in opened.layers),
     )
 
@@ -227,16 +228,3 @@ def _looks_encrypted(message: Message) -> bool:
         return protection_of(message) in ("smime-encrypted", "pgp-encrypted")
     except UnreadableMail:
         return True
-
-
-def _is_pgp_mime(message: Message) -> bool:
-    """RFC 3156 section 4 to the letter: a clear text that calls itself encrypted would be shown by readers."""
-    try:
-        if content_type_of(message.headers).media_type != "multipart/encrypted":
-            return False
-        parts = walk(message)[1:]
-    except UnreadableMail:
-        return False
-    if [part.media_type for part in parts] != _PGP_PARTS:
-        return False
-    return bytes(message.body[parts[1].start : parts[1].end][:200]).lstrip().startswith(b"-----BEGIN PGP MESSAGE-----")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from ime_gateway.base.errors import StoreUnavailable, UnreadableCertificate, UnreadableMail
+from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
@@ -19,7 +19,14 @@ from ime_gateway.mail.author import read_author
 from ime_gateway.mail.result_tags import without_tags
 from ime_gateway.pipeline.ciphertext_memory import CiphertextMemory, with_message_ids
 from ime_gateway.pipeline.harvest import harvest
-from ime_gateway.pipeline.incoming_policy import bound_certificates, is_bound, partner_certificates, unbound
+from ime_gateway.pipeline.incoming_policy import (
+    bound_certificates,
+    is_bound,
+    partner_certificates,
+    partners_among,
+    partners_of_certificates,
+    unbound,
+)
 from ime_gateway.pipeline.incoming_versions import (
     Arrived,
     Judged,
@@ -32,6 +39,7 @@ from ime_gateway.pipeline.incoming_versions import (
     with_versions,
 )
 from ime_gateway.pipeline.older_keys import older_keys
+from ime_gateway.pipeline.owned_keys import owned_key
 from ime_gateway.pipeline.prepared import Prepared, Version
 from ime_gateway.pipeline.revocation import Revocations
 from ime_gateway.pipeline.signature_verdicts import Sender
@@ -47,6 +55,8 @@ from ime_gateway.smime.structures import Enveloped
 MOST_OPENED_BYTES: Final = 536_870_912
 """So much is opened for one message: its size for each recipient with keys of their own."""
 _KEPT_KEYS: Final = 5_000
+_KeptFor = Mapping[Certificate, tuple[str, ...]]
+"""As `partners_of_certificates` gives it."""
 
 
 @dataclass(slots=True)
@@ -62,13 +72,14 @@ class Opener:
     _generation: int = -1
     _anchors: Anchors = field(default_factory=lambda: Anchors(()))
     _bound: frozenset[Certificate] = frozenset()
+    _kept_for: _KeptFor = field(default_factory=dict, repr=False)
     _owned: dict[str, OwnedKey] = field(default_factory=dict, repr=False)
 
     async def open(self, prepared: Prepared, view: SiteView, moment: float) -> Prepared | Refused:
         """The same mail with the version of each recipient; refused where policy says so. moment: seconds since 1970
         UTC. Raises StoreUnavailable when keys or memory cannot be asked."""
-        await self._renew(view)
-        arrived = await self._arrive(prepared, view, moment)
+        anchors, bound, kept_for = await self._renew(view)
+        arrived = await self._arrive(prepared, view, moment, anchors, kept_for)
         first = await self._opened(arrived, ())
         if not came_encrypted(first):
             judged = await self._judged(arrived, [first]) if first.layers else {id(first): ()}
@@ -80,20 +91,26 @@ class Opener:
             judged = await self._judged(arrived, [first, *opened.values()])
             found = await asyncio.to_thread(with_versions, arrived, first, opened, judged)
             if not isinstance(found, Refused):
-                found = await self._remembered(arrived, found)
+                found = await self._remembered(arrived, found, bound)
                 domains = sorted({entry.address.domain for entry in prepared.recipients})
                 kept = [key for keys in (await self.keyring.of_domains(domains)).values() for key in keys]
                 found = replace(found, older_keys=older_keys(opened.values(), kept))
         return found if isinstance(found, Refused) else _with_candidates(arrived, found)
 
-    async def _renew(self, view: SiteView) -> None:
+    async def _renew(self, view: SiteView) -> tuple[Anchors, frozenset[Certificate], _KeptFor]:
+        """Trust, bound certificates and partners of certificates of this very generation, whatever other messages
+        bring meanwhile."""
         if view.generation != self._generation:
             self._anchors = await self.revocations.anchors(view)
             self._bound = bound_certificates(view)
+            self._kept_for = partners_of_certificates(view)
             self._owned.clear()
             self._generation = view.generation
+        return self._anchors, self._bound, self._kept_for
 
-    async def _arrive(self, prepared: Prepared, view: SiteView, moment: float) -> Arrived:
+    async def _arrive(
+        self, prepared: Prepared, view: SiteView, moment: float, anchors: Anchors, kept_for: _KeptFor
+    ) -> Arrived:
         tags = own_tags(view.policy)
         message = prepared.message.with_headers(without_tags(prepared.message.headers, tags))
         try:
@@ -102,16 +119,17 @@ class Opener:
             author = None  # reports of old systems: nobody's signature matches
         people = tuple(one.address for one in author.from_) if author is not None else ()
         keys = tuple(one.key for one in people)
-        certificates = partner_certificates({one.domain for one in people}, view)
+        domains = {one.domain for one in people}
+        certificates = partner_certificates(domains, view)
         personal = await self.directory.certificates(view, keys) if may_be_layered(message) and keys else {}
         return Arrived(
             prepared=replace(prepared, message=message),
             view=view,
             moment=moment,
             authors=frozenset() if author is None else author.keys,
-            sender=Sender(people, message.headers, certificates, tags),
+            sender=Sender(people, message.headers, certificates, tags, partners_among(domains, view), kept_for),
             known=(*certificates, *(one for key in keys for one in personal.get(key, ()))),
-            anchors=self._anchors,
+            anchors=anchors,
         )
 
     async def _for_everybody(self, arrived: Arrived, first: Opened) -> Mapping[str, Opened] | Refused:
@@ -172,27 +190,27 @@ class Opener:
     def _owned_key(self, kept: KeptKey) -> OwnedKey:
         found = self._owned.get(kept.certificate.thumbprint)
         if found is None:
-            try:
-                found = OwnedKey.from_pkcs8(kept.certificate, kept.private_key)
-            except UnreadableCertificate as error:
-                raise StoreUnavailable("a private key cannot be read", error.evidence or str(error)) from error
+            found = owned_key(kept.certificate, kept.private_key)
             while len(self._owned) >= _KEPT_KEYS:
                 self._owned.pop(next(iter(self._owned)))
             self._owned[kept.certificate.thumbprint] = found
         return found
 
-    async def _remembered(self, arrived: Arrived, prepared: Prepared) -> Prepared:
+    async def _remembered(self, arrived: Arrived, prepared: Prepared, bound_by: frozenset[Certificate]) -> Prepared:
         """What may not be opened for a recipient is sealed again; of the rest a record is made."""
         versions = prepared.versions
         bound = {
             address
             for address, version in versions.items()
-            if version.content is not None and is_bound(arrived.authors, version.signatures, self._bound, arrived.view)
+            if version.content is not None
+            and (
+                # Who signed what is left unread in it, nobody can tell: it may be the mail of such a partner.
+                (bound_by and version.unread) or is_bound(arrived.authors, version.signatures, bound_by, arrived.view)
+            )
         }
         faults = {address: why for address in sorted(bound) if (why := _unbound(address, versions[address]))}
-        free = {address: one.opened for address, one in versions.items() if one.opened and address not in bound}
-        strangers = await self.memory.reused(free)
-        faults |= dict.fromkeys(strangers, "its content was encrypted for other recipients, who have got it before")
+        free = {address: one.opened for address, one in versions.items() if one.opened and address not in faults}
+        faults |= await self.memory.reused(free, bound=bound)
         prepared = seal_again(prepared, faults, arrived.view.policy)
         prepared = replace(prepared, versions=with_message_ids(prepared.versions, self.randomness))
         opened = {address: one.opened for address, one in prepared.versions.items() if one.opened}

@@ -15,7 +15,7 @@ from ime_gateway.mail.recognise import Protection
 from ime_gateway.pipeline.signature_verdicts import FoundSignature
 from ime_gateway.policy.facts import Copy, Direction
 from ime_gateway.ports.containers import ContainerRecord
-from ime_gateway.ports.incoming import IncomingRecord
+from ime_gateway.ports.incoming import ContentKey, IncomingRecord
 from ime_gateway.ports.queue import Origin
 
 
@@ -43,8 +43,8 @@ class Version:
     """With which key it was opened and what its signatures are worth."""
     marks: tuple[Field, ...] = field(default=(), repr=False)
     """Status fields of this version, on top of those that all incoming mail has."""
-    opened: tuple[str, ...] = ()
-    """SHA-256 of each encryptedKey that was opened for it, hexadecimal, from the outside in; empty: sealed."""
+    opened: tuple[ContentKey, ...] = ()
+    """Each content key that was opened for it, from the outside in; empty: sealed."""
     opened_with: tuple[str, ...] = ()
     """Thumbprints of the certificates whose keys opened it, in the same order."""
     signatures: tuple[FoundSignature, ...] = ()
@@ -52,6 +52,8 @@ class Version:
     content: Message | None = field(default=None, repr=False)
     """The innermost entity as it was found, header fields of its own included: nothing in it is to be believed by
     itself. None: nothing was opened."""
+    unread: bool = False
+    """A layer is left in `content` that was not taken off, so that nobody can tell who signed it."""
     inside: tuple[Message, ...] = field(default=(), repr=False)
     """What stands inside each layer, from the outside in, as signatures count them (`FoundSignature.layer`)."""
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ime_gateway.base.errors import UnreadableMail
+from ime_gateway.mail.content_type import file_names
 from ime_gateway.mail.headers import HeaderBlock, parse_fields
 from ime_gateway.mail.message import Message
 from ime_gateway.mail.mime_tree import Part, walk
@@ -26,6 +27,8 @@ _REPORTED = ("original-message-id",)
 _REPORT_TYPES = frozenset(
     ("message/disposition-notification", "message/global-disposition-notification", "message/delivery-status")
 )
+_MAIL_TYPES = frozenset(("application/mbox", "application/vnd.ms-outlook"))
+_MAIL_FILES = (".eml", ".emlx", ".mbox", ".mbx", ".msg", ".mht", ".mhtml")
 _CODED = frozenset(("base64", "quoted-printable", "x-uuencode", "uuencode", "x-uue"))
 _EMBEDDING = parse_fields(b"Content-Type: message/rfc822\r\n")
 _BRACKETED = re.compile(r"<([^<>]{1,998})>")
@@ -53,16 +56,20 @@ def header_ids(headers: HeaderBlock, names: Iterable[str]) -> list[str]:
 
 def _ids(text: str) -> list[str]:
     bracketed = _BRACKETED.findall(text)
-    # Some programs write theirs without brackets, and others quote those as they are or put brackets around.
-    found = bracketed if bracketed else text.strip("<> \t").split()
-    return [name for name in (_BLANKS.sub("", one).lower() for one in found) if name]
+    # Some programs write theirs without brackets, or with one inside, and others quote those as they are or put
+    # brackets around: then the whole is a name, and so is each word that could be one.
+    words = text.split()
+    odd = words if not bracketed else [text, *(word for word in words if "@" in word)]
+    found = dict.fromkeys(_BLANKS.sub("", one.strip("<> \t")).lower() for one in (*bracketed, *odd))
+    return [name for name in found if name]
 
 
 def spoken_of(message: Message, *, quoted: bool) -> frozenset[str] | None:
     """Every Message-ID that an outgoing mail names, at any nesting; None for more than `MOST_IDS`, or where the
     structure cannot be read: then nobody can say that it answers no protected mail.
 
-    quoted: also those that stand in its text like header fields; for mail of a mail server (`<>`).
+    quoted: also those that stand in any part like header fields, for mail of a mail server (`<>`); else only those in
+    attached files of mail.
     """
     names: set[str] = set()
     try:
@@ -84,12 +91,19 @@ def _all_ids(message: Message, *, quoted: bool) -> Iterator[list[str]]:
             yield from _embedded_in_code(message, part)
         if part.media_type in _REPORT_TYPES:
             yield from _reported(_content(message, part, _PART_BYTES))
-        if quoted and part.media_type.startswith("text/"):
-            yield _quoted(_content(message, part, _TEXT_BYTES))
+        if quoted or _is_file_of_mail(part):
+            yield _quoted(_content(message, part, _TEXT_BYTES * 2)[:_TEXT_BYTES].replace(b"\0", b""))
 
 
 def _content(message: Message, part: Part, most: int) -> bytes:
     return decode_transfer(message.body[part.start : part.end][:most], part.encoding)
+
+
+def _is_file_of_mail(part: Part) -> bool:
+    """Mail that is attached as a file like any other; Outlook's `.msg` has the header in it as UTF-16."""
+    if part.media_type in _MAIL_TYPES:
+        return True
+    return any(name.lower().rstrip(". ").endswith(_MAIL_FILES) for name in file_names(part.headers))
 
 
 def _begins_a_mail(part: Part) -> bool:

@@ -245,7 +245,7 @@ class Revocations:
             got = await self.source.ocsp(url, question)
             now = self.clock.now()
             if isinstance(got, Unfetched):
-                why.append(got.why)
+                why.append(f"{url}: {got.why}")
                 continue
             try:
                 answer = OcspAnswer.read(got)
@@ -255,6 +255,10 @@ class Revocations:
             told = answer.finding(link, now, 0.0)
             if told.state == "unknown":
                 why.append(told.detail)
+                continue
+            before = self.memory.get("ocsp", name)
+            if before and before.answer and answer.this_update(link) < before.answer.this_update(link):
+                why.append("the OCSP answer is older than the one that is known")
                 continue
             row = StoredAnswer("ocsp", name, got, now, answer.next_update(link), now, "", now)
             await self._keep(Held(row, now, answer=answer))

@@ -15,7 +15,7 @@ from ime_gateway.mail.base64_lines import encode_lines
 from ime_gateway.mail.header_protection import hide_subject, protect_header, without_protection
 from ime_gateway.mail.headers import Field, HeaderBlock, make_address_field
 from ime_gateway.mail.message import Message
-from ime_gateway.mail.mime_tree import walk
+from ime_gateway.mail.pgp_mime import is_pgp_mime
 from ime_gateway.mail.recognise import Protection, protection_of
 from ime_gateway.mail.secure_parts import SecuredEntity, secured_entity
 from ime_gateway.mail.stable import stable_entity
@@ -23,8 +23,6 @@ from ime_gateway.smime.entity import cms_object
 from ime_gateway.smime.read import read_cms
 from ime_gateway.smime.sign import SigningKey, multipart_signed, sign_opaque
 from ime_gateway.smime.structures import Enveloped
-
-_ARMOR = b"-----BEGIN PGP MESSAGE-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ def desktop_protection(message: Message) -> Protection:
         case "smime-encrypted":
             return claimed if _is_enveloped(message) else "none"
         case "pgp-encrypted":
-            return claimed if _is_pgp_encrypted(message) else "none"
+            return claimed if is_pgp_mime(message) else "none"
         case _:
             return claimed
 
@@ -105,13 +103,3 @@ def _is_enveloped(message: Message) -> bool:
         return octets is not None and isinstance(read_cms(octets), Enveloped)
     except (UnreadableMail, UnreadableCms):
         return False
-
-
-def _is_pgp_encrypted(message: Message) -> bool:
-    """RFC 3156 section 4: a control part and one encrypted part, nothing beside them. Text that merely begins an
-    armor somewhere is not enough."""
-    parts = walk(message)
-    if len(parts) != 3 or parts[1].media_type != "application/pgp-encrypted":
-        return False
-    sealed = bytes(message.body[parts[2].start : parts[2].start + 1000]).lstrip()
-    return parts[2].media_type == "application/octet-stream" and sealed.startswith(_ARMOR)

@@ -5,16 +5,23 @@ signature keeps its three verdicts apart (`keys/signer`), and the mail is only c
 covers everything that the reader sees (RFC 8550 section 3, RFC 3183 section 3.1 for domains).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.trust import Anchors
-from ime_gateway.keys.domain_names import SIGNING_AUTHORITY
-from ime_gateway.keys.signer import IdentityVerdict, PathVerdict, address_match, judge_signer, path_verdict
+from ime_gateway.keys.domain_names import SIGNING_AUTHORITY, is_within
+from ime_gateway.keys.signer import (
+    IdentityVerdict,
+    PathVerdict,
+    address_match,
+    judge_signer,
+    leads_to_root,
+    path_verdict,
+)
 from ime_gateway.keys.usable import Verdict
 from ime_gateway.mail.address import Address, flatten, parse_address_list
 from ime_gateway.mail.header_protection import ProtectedHeaders, read_protected
@@ -51,6 +58,8 @@ class FoundSignature:
     """`domain`: it is the certificate of the sender's whole domain."""
     carried: tuple[Certificate, ...]
     """Certificates that came along: unsigned, anybody may have put them there."""
+    by_root: bool = False
+    """It is trusted, and not by the trust list alone: a path leads to a root."""
 
     @property
     def good(self) -> bool:
@@ -76,6 +85,10 @@ class Sender:
     """Those that the administrators keep for the one domain of `people`, when it is a partner's."""
     tags: tuple[str, ...] = ()
     """Words that make no difference in a subject."""
+    partners: frozenset[str] = frozenset()
+    """Domains of `people` that are partners', none of ours."""
+    kept_for: Mapping[Certificate, tuple[str, ...]] = field(default_factory=dict)
+    """Domain certificates of all partners, each with the names of the partner domains that have it."""
 
 
 def found_signatures(opened: Opened, sender: Sender, anchors: Anchors, moment: float) -> tuple[FoundSignature, ...]:
@@ -157,16 +170,21 @@ def _judged(
 ) -> FoundSignature:
     certificate = signer.certificate
     assert certificate is not None
-    identity, speaks_for = _identity(certificate, sender, protected)
+    trust = judge_signer(certificate, anchors, moment, report.certificates)
+    by_root = trust.usable and (
+        anchors.allows(certificate) is None or leads_to_root(certificate, anchors, moment, report.certificates)
+    )
+    identity, speaks_for = _identity(certificate, sender, protected, by_root=by_root)
     return FoundSignature(
         layer=number,
         signer=signer,
         covers=covers,
         path=path_verdict(certificate, anchors, moment, report.certificates),
-        trust=judge_signer(certificate, anchors, moment, report.certificates),
+        trust=trust,
         identity=identity,
         speaks_for=speaks_for,
         carried=report.certificates,
+        by_root=by_root,
     )
 
 
@@ -185,33 +203,46 @@ def _not_judged(number: int, signer: SignerVerdict, covers: Covers, report: Sign
 
 
 def _identity(
-    certificate: Certificate, sender: Sender, protected: ProtectedHeaders | None
+    certificate: Certificate, sender: Sender, protected: ProtectedHeaders | None, *, by_root: bool
 ) -> tuple[IdentityVerdict, Literal["person", "domain"]]:
-    """Whether the certificate is that of everybody in From, or of their domain."""
+    """Whether the certificate is that of everybody in From, or of their domain. One that a partner has and that the
+    trust list allows is believed for that partner's people only, whomever else it names."""
     keys = [one.key for one in sender.people]
     if not keys:
         return IdentityVerdict(False, "From cannot be read"), "person"
     inside = _people_inside(protected)
     if inside is not None and inside != frozenset(keys):
         return IdentityVerdict(False, "the From that was signed is another one"), "person"
+    domains = sender.kept_for.get(certificate, ())
+    if domains and not by_root:
+        for one in sender.people:
+            if not any(is_within(one.domain, name) for name in domains):
+                return IdentityVerdict(
+                    False, f"the certificate is kept for {domains[0]}, not for {one.domain}"
+                ), "person"
     match = address_match(certificate, keys)
     if match.matches:
         return match, "person"
-    if certificate in sender.domain_certificates or _names_domain(certificate, sender.people):
+    if certificate in sender.domain_certificates or _names_domain(certificate, sender):
         return IdentityVerdict(True, ""), "domain"
     return match, "person"
 
 
-def _names_domain(certificate: Certificate, people: Sequence[Address]) -> bool:
-    """RFC 3183 section 3.1.1: `domain-signing-authority@x` signs for everybody of x and of what lies below x."""
+def _names_domain(certificate: Certificate, sender: Sender) -> bool:
+    """RFC 3183 section 3.1.1: `domain-signing-authority@x` signs for everybody of x and of what lies below x.
+
+    Believed for partners only: public CAs give the name to whoever gets mail at that address, at mail providers and
+    under public suffixes too. Never for domains of ours, whose people do not write from outside.
+    """
     authorities = {
         domain
         for local, _, domain in (address.rpartition("@") for address in certificate.addresses)
         if local.lower() == SIGNING_AUTHORITY and "." in domain
     }
     return all(
-        any(person.domain == domain or person.domain.endswith(f".{domain}") for domain in authorities)
-        for person in people
+        person.domain in sender.partners
+        and any(person.domain == domain or person.domain.endswith(f".{domain}") for domain in authorities)
+        for person in sender.people
     )
 
 

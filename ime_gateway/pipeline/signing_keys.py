@@ -84,14 +84,14 @@ class SigningKeys:
             return SigningFacts(
                 facts.mode, facts.origin, facts.asked, facts.protected_already, facts.is_report, missing=missing
             ), {}
-        await self._renew(view)
+        ready = await self._renew(view)
         personal: tuple[KeptKey, ...] = ()
         if prepared.sender is not None and prepared.sender.key == author.key:
             personal = (await self._keyring.of_people([author.key])).get(author.key, ())
         shared = (await self._keyring.of_domains([author.domain])).get(author.domain, ())
         signers: dict[str, Signer] = {}
-        ours = [self._candidate(key, "personal", moment, signers) for key in _newest_first(personal)]
-        domains = [self._candidate(key, "domain", moment, signers) for key in shared if key.state == "current"]
+        ours = [_candidate(key, "personal", ready, moment, signers) for key in _newest_first(personal)]
+        domains = [_candidate(key, "domain", ready, moment, signers) for key in shared if key.state == "current"]
         return SigningFacts(
             facts.mode,
             facts.origin,
@@ -103,26 +103,30 @@ class SigningKeys:
             f"neither {author} nor {author.domain} has a key on this gateway",
         ), signers
 
-    async def _renew(self, view: SiteView) -> None:
-        if view.generation != self._ready.generation or len(self._ready.signers) > _MOST_KEYS:
-            self._ready = _Ready(view.generation, await self._revocations.anchors(view))
+    async def _renew(self, view: SiteView) -> _Ready:
+        """Of this very generation, whatever other messages bring meanwhile."""
+        ready = self._ready
+        if view.generation != ready.generation or len(ready.signers) > _MOST_KEYS:
+            ready = self._ready = _Ready(view.generation, await self._revocations.anchors(view))
+        return ready
 
-    def _candidate(self, key: KeptKey, kind: str, moment: float, signers: dict[str, Signer]) -> Candidate:
-        certificate = key.certificate
-        ready = self._ready.signers.get(certificate.thumbprint)
-        if ready is None:
-            ready = _read(key, kind, self._ready.anchors)
-            self._ready.signers[certificate.thumbprint] = ready
-        name = f"{certificate.subject or 'certificate without a name'} ({certificate.thumbprint[:19]})"
-        fault = _fault(certificate, self._ready.anchors, moment)
-        if isinstance(ready, str):
-            fault = fault or Fault(Reason.CERTIFICATE_UNFIT, ready)
-        else:
-            signers[certificate.thumbprint] = ready
-        if fault is not None:
-            return Candidate(certificate.thumbprint, False, fault.reason, f"{name}: {fault.detail}")
-        reason = Reason.PERSONAL_CERTIFICATE if kind == "personal" else Reason.DOMAIN_CERTIFICATE
-        return Candidate(certificate.thumbprint, True, reason, name)
+
+def _candidate(key: KeptKey, kind: str, ready: _Ready, moment: float, signers: dict[str, Signer]) -> Candidate:
+    certificate = key.certificate
+    signer = ready.signers.get(certificate.thumbprint)
+    if signer is None:
+        signer = _read(key, kind, ready.anchors)
+        ready.signers[certificate.thumbprint] = signer
+    name = f"{certificate.subject or 'certificate without a name'} ({certificate.thumbprint[:19]})"
+    fault = _fault(certificate, ready.anchors, moment)
+    if isinstance(signer, str):
+        fault = fault or Fault(Reason.CERTIFICATE_UNFIT, signer)
+    else:
+        signers[certificate.thumbprint] = signer
+    if fault is not None:
+        return Candidate(certificate.thumbprint, False, fault.reason, f"{name}: {fault.detail}")
+    reason = Reason.PERSONAL_CERTIFICATE if kind == "personal" else Reason.DOMAIN_CERTIFICATE
+    return Candidate(certificate.thumbprint, True, reason, name)
 
 
 def _author(prepared: Prepared) -> Address | None:

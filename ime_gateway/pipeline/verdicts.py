@@ -6,6 +6,7 @@ dead with the next generation of live data. What must be asked of the network is
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.revocation import Link
@@ -17,49 +18,57 @@ from ime_gateway.ports.directory import SiteView
 _MAX_VERDICTS = 50_000
 
 
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Verdicts of one generation of live data. Whoever holds it judges by that generation to the end, whatever other
+    messages, older or newer, bring meanwhile: else a certificate that is denied by now would come back to life."""
+
+    generation: int
+    anchors: Anchors
+    kept: dict[tuple[str, Kind], Verdict] = field(default_factory=dict, repr=False)
+
+    def verdict(self, certificate: Certificate, kind: Kind, moment: float) -> Verdict:
+        """Asks nobody: what was not prepared is judged by what is known."""
+        found = self.kept.get((certificate.thumbprint, kind))
+        if found is None or moment >= found.valid_until:
+            found = judge(certificate, self.anchors, moment, kind)
+            self.keep(certificate, kind, found)
+        return found
+
+    def keep(self, certificate: Certificate, kind: Kind, verdict: Verdict) -> None:
+        """Remember a verdict, for other messages too."""
+        if len(self.kept) > _MAX_VERDICTS:
+            self.kept.clear()
+        self.kept[certificate.thumbprint, kind] = verdict
+
+
 class Verdicts:
     """Of one worker; one event loop uses it."""
 
     def __init__(self, revocations: Revocations) -> None:
         self._revocations = revocations
-        self._generation = -1
-        self._anchors = Anchors(())
-        self._kept: dict[tuple[str, Kind], Verdict] = {}
+        self._judging = Judging(-1, Anchors(()))
 
-    async def prepare(self, asked: Iterable[tuple[Certificate, Kind]], view: SiteView, moment: float) -> None:
+    async def prepare(self, asked: Iterable[tuple[Certificate, Kind]], view: SiteView, moment: float) -> Judging:
         """Judge these certificates as of `view` and `moment` (seconds since 1970 UTC), asking the network where policy
         wants it. Raises StoreUnavailable; cancelled at any point, it has kept what it learnt."""
-        if view.generation != self._generation:
-            self._anchors = await self._revocations.anchors(view)
-            self._generation = view.generation
-            self._kept.clear()
+        judging = self._judging
+        if view.generation != judging.generation:
+            judging = self._judging = Judging(view.generation, await self._revocations.anchors(view))
         open_ones: list[tuple[Certificate, Kind]] = []
         links: list[Link] = []
         for certificate, kind in asked:
-            kept = self._kept.get((certificate.thumbprint, kind))
+            kept = judging.kept.get((certificate.thumbprint, kind))
             if kept is not None and moment < kept.valid_until:
                 continue
-            verdict = judge(certificate, self._anchors, moment, kind)
+            verdict = judge(certificate, judging.anchors, moment, kind)
             if verdict.unasked:
                 open_ones.append((certificate, kind))
                 links.extend(verdict.unasked)
             else:
-                self._keep(certificate, kind, verdict)
+                judging.keep(certificate, kind, verdict)
         if links:
-            await self._revocations.learn(links, self._anchors, moment)
+            await self._revocations.learn(links, judging.anchors, moment)
         for certificate, kind in open_ones:
-            self._keep(certificate, kind, judge(certificate, self._anchors, moment, kind))
-
-    def verdict(self, certificate: Certificate, kind: Kind, moment: float) -> Verdict:
-        """The verdict of the generation that was prepared last; it asks nobody, and what was not prepared is judged by
-        what is known."""
-        kept = self._kept.get((certificate.thumbprint, kind))
-        if kept is None or moment >= kept.valid_until:
-            kept = judge(certificate, self._anchors, moment, kind)
-            self._keep(certificate, kind, kept)
-        return kept
-
-    def _keep(self, certificate: Certificate, kind: Kind, verdict: Verdict) -> None:
-        if len(self._kept) > _MAX_VERDICTS:
-            self._kept.clear()
-        self._kept[certificate.thumbprint, kind] = verdict
+            judging.keep(certificate, kind, judge(certificate, judging.anchors, moment, kind))
+        return judging

@@ -172,9 +172,12 @@ def _group(plans: list[RecipientPlan], facts: Facts) -> tuple[RecipientPlan, ...
 
 def _cipher(plan: RecipientPlan, gcm_groups: set[int], facts: Facts) -> Cipher | None:
     """AES-256-CBC unless every reader of the envelope is known to read GCM: Outlook's classic
-    versions cannot (RFC 8551 section 2.7 leaves the choice to known capabilities)."""
+    versions cannot (RFC 8551 section 2.7 leaves the choice to known capabilities). A partner's gateway that binds
+    recipients always reads GCM."""
     if not plan.keys:
         return None
+    if plan.bound:
+        return "aes-256-gcm"  # in CBC the signature that binds the content could be cut off unnoticed
     choice = facts.policy.content_cipher
     if choice != "auto":
         return choice

@@ -14,9 +14,8 @@ from ime_gateway.ports.incoming import Candidate, CandidateState
 CANDIDATE_SECONDS: Final = 180 * 86_400.0
 """A candidate that nobody decided about is forgotten after so long; its sender may bring it again."""
 MOST_PENDING: Final = 5_000
-"""Pending candidates of the whole installation: beyond, new ones are dropped, whoever sends them."""
-TEST_SECONDS: Final = 7 * 86_400.0
-"""How long a self-test waits for its answer."""
+"""Pending candidates of the whole installation: beyond, a new one takes the place of the oldest that no partner
+announced, and is dropped when there is none."""
 TEST_KEPT_SECONDS: Final = 400 * 86_400.0
 """How long its result is kept."""
 ANSWERS_A_DAY: Final = 50
@@ -55,8 +54,8 @@ class CandidateBook(Protocol):
         ...
 
     def bring(self, candidate: Candidate) -> bool:
-        """Keep a candidate, unless it is known in any state, its certificate is in use for its owner, or its sender
-        or everybody together brought too many; whether it was kept."""
+        """Keep a candidate, unless it is known in any state, its certificate is in use for its owner, or it is not
+        vouched for and its sender or everybody together brought too many; whether it was kept."""
         ...
 
     def set_state(self, owner: str, thumbprint: str, state: CandidateState) -> bool:

@@ -5,9 +5,9 @@ someone asks who that was. Parts of `RegistryTransaction`.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-CheckMethod = Literal["phone", "in-person", "letter", "video", "other"]
+from ime_gateway.settings.site import CheckMethod as CheckMethod
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,11 +120,6 @@ def sender_settings(
     )
 
 
-def closest_partner(partners: Mapping[str, PartnerDomain], domain: str) -> PartnerDomain | None:
-    """The table of a domain: its own, else that of the closest `*.x` above it; None: it is no partner."""
-    return next(_tables(partners, domain), None)
-
-
 def _tables(partners: Mapping[str, PartnerDomain], domain: str) -> Iterator[PartnerDomain]:
     """The tables that a domain, or a pattern `*.x`, inherits from, closest first."""
     if not partners:

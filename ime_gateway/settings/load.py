@@ -28,7 +28,7 @@ PREFIX = "IMEGW_"
 """Environment variables `IMEGW_SECTION__KEY` override the file; names without `__` are not settings."""
 
 _PASSWORD_FILES = {"password_file", "ime_key_password_file", "domain_key_password_file"}
-_OPTIONAL_PATHS = {"certificate", "key", "client_ca", "ca_file", *_PASSWORD_FILES}
+_OPTIONAL_PATHS = {"certificate", "key", "client_ca", "ca_file", *_PASSWORD_FILES, "next_domain_key"}
 
 
 class WrongFileError(ConfigurationError):

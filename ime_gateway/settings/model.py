@@ -267,8 +267,9 @@ class Ldap(Section):
     """Name of the environment variable that holds the password."""
     base: str = Field(min_length=1)
     """The entry below which everything is looked up."""
-    certificates: Literal["off", "candidates", "trusted"] = "off"
-    """Not looked up; used when they name the address and lead to a root; or used on the directory's word."""
+    certificates: Literal["off", "candidates", "trusted"] = "candidates"
+    """Not looked up; used when they name the address and lead to a root; or used on the directory's word, unless their
+    CA has revoked them."""
     groups: bool = False
     """Expand distribution groups in the recipients of mail that must be encrypted."""
     seconds: float = Field(default=3.0, gt=0, le=60)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from ime_gateway.settings.model import Route, Section
 
@@ -21,6 +21,7 @@ Protection = Literal["smime-personal", "smime-domain"]
 Rollover = Literal["approve", "automatic"]
 IncomingClear = Literal["pass", "mark", "refuse"]
 Selection = Literal["automatic", "manual", "domain"]
+CheckMethod = Literal["phone", "in-person", "letter", "video", "other"]
 
 
 def domain_name(value: str) -> str:
@@ -167,6 +168,11 @@ class Policy(StoredSection):
             raise ValueError("hierarchy names a method twice")
         return self
 
+    @property
+    def warning_days(self) -> int:
+        """From how many days before its end a certificate is spoken of at all: the same everywhere."""
+        return max(self.expiry_warning_days, default=0)
+
 
 class ManagedDomain(StoredSection):
     """A domain of ours: its users are served."""
@@ -175,6 +181,7 @@ class ManagedDomain(StoredSection):
         {
             *("internal_certificates", "ime_key", "ime_key_password", "ime_key_password_file", "ime_key_password_env"),
             *("domain_key", "domain_key_password", "domain_key_password_file", "domain_key_password_env"),
+            *("next_domain_key", "older_domain_keys"),
         }
     )
 
@@ -201,10 +208,15 @@ class ManagedDomain(StoredSection):
     domain_key: str = ""
     """The key pair that stands for the whole domain: `generate` makes one when there is none; a PKCS#12 or PEM file
     with certificate and private key; or empty: leave alone what is there."""
+    next_domain_key: Path | None = None
+    """A file with the key pair that is announced, opens mail already, and becomes the current one after
+    `overlap_days`."""
+    older_domain_keys: tuple[Path, ...] = ()
+    """Files with key pairs that only open mail any more."""
     domain_key_password: str = Field(default="", repr=False)
     domain_key_password_file: Path | None = None
     domain_key_password_env: str = ""
-    """The password of that file, from one of three places."""
+    """The password of all these files, from one of three places."""
     domain_pgp_key: str = ""
     exchange_address: ImeAddress = ""
     """Where partners' gateways send certificates, announcements and self-tests: an address of this domain that nobody
@@ -216,7 +228,7 @@ class ManagedDomain(StoredSection):
     def _served_by_this_version(self) -> "ManagedDomain":
         if self.domain_pgp_key:
             raise ValueError("domain_pgp_key is not available in this version")
-        if self.domain_key in ("", "generate"):
+        if self.domain_key in ("", "generate") and not self.next_domain_key and not self.older_domain_keys:
             for key in ("domain_key_password", "domain_key_password_file", "domain_key_password_env"):
                 if getattr(self, key):
                     raise ValueError(f"{key} needs the file it opens: domain_key")
@@ -349,6 +361,27 @@ class Trust(Section):
         return self
 
 
+class CheckedThumbprint(Section):
+    """A comparison of a thumbprint with its owner, as `trust verify` records it: what trust rests on."""
+
+    thumbprint: str
+    """`sha256:` and 64 hexadecimal digits of the certificate's DER."""
+    person: str = Field(min_length=1)
+    """With whom: name, and how that person was reached."""
+    method: CheckMethod
+    at: AwareDatetime
+    """When, with its time zone (RFC 3339)."""
+    actor: str = Field(min_length=1)
+    """The administrator who compared."""
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _names_a_certificate(self) -> "CheckedThumbprint":
+        if not _THUMBPRINT.fullmatch(self.thumbprint):
+            raise ValueError("thumbprint must be sha256: and 64 hexadecimal digits, lower case")
+        return self
+
+
 class Site(Section):
     """All of SITE.toml."""
 
@@ -359,6 +392,7 @@ class Site(Section):
     root: tuple[Root, ...] = Field(default=())
     trust: tuple[Trust, ...] = Field(default=())
     address: tuple[AddressSettings, ...] = Field(default=())
+    thumbprint_check: tuple[CheckedThumbprint, ...] = Field(default=())
     pgp_key: tuple[dict[str, object], ...] = ()
     tls_profile: tuple[dict[str, object], ...] = ()
 

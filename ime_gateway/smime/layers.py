@@ -7,6 +7,7 @@ others: text beside an encrypted part could carry off what comes out of it (EFAI
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Literal
 
 from ime_gateway.base.errors import UnreadableCms, UnreadableMail
@@ -54,6 +55,9 @@ class EncryptedLayer:
     """The cipher is one that nobody should use any more."""
     encrypted_key_digests: tuple[str, ...] = ()
     """The same of every encrypted key that names one of the keys given: each of them opens this content."""
+    content_digest: str = ""
+    """SHA-256 in hexadecimal of the encrypted content with its cipher, vector and tag: other content under the same
+    encrypted key is somebody's change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,7 @@ class _Walk:
             encrypted_key_digest=result.encrypted_key_digest,
             legacy=result.legacy,
             encrypted_key_digests=result.encrypted_key_digests,
+            content_digest=_content_digest(envelope),
         )
 
     def _signed(self, signed: SignedEntity) -> SignedLayer:
@@ -239,6 +244,16 @@ class _Walk:
         content = decompress(compressed, CompressionLimits(room, limits.ratio, min(limits.free_bytes, room)))
         self._take(len(content))
         return CompressedLayer(read_entity(content))
+
+
+def _content_digest(envelope: Enveloped) -> str:
+    algorithm = envelope.algorithm
+    digest = sha256(f"{algorithm.oid} {envelope.content_type}\n".encode())
+    for fixed in (algorithm.parameters, envelope.authenticated_attributes, envelope.tag):
+        digest.update(sha256(fixed or b"").digest())
+    for piece in envelope.ciphertext:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 __all__ = [

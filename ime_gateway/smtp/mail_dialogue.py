@@ -162,7 +162,8 @@ class MailDialogue:
             submission = transaction.submission(self.session, self._door.clock.now())
             result = await self._receive(submission)
             seconds = asyncio.get_running_loop().time() - begun
-            self._log_message(transaction, _outcome_word(result), result.message_id, size, seconds)
+            refused = result if isinstance(result, Refused) else None
+            self._log_message(transaction, _outcome_word(result), result.message_id, size, seconds, refused)
             return replies.outcome(result)
         finally:
             self.reset()
@@ -188,8 +189,18 @@ class MailDialogue:
                 return replies.OUT_OF_MEMORY
         assert_never(fault)
 
-    def _log_message(self, transaction: Transaction, outcome: str, message_id: str, size: int, seconds: float) -> None:
-        self._door.log.info(
+    def _log_message(
+        self,
+        transaction: Transaction,
+        outcome: str,
+        message_id: str,
+        size: int,
+        seconds: float,
+        refused: Refused | None = None,
+    ) -> None:
+        """One line for each message; of a refused one who could not be served and why, never what it says."""
+        tell = self._door.log.info if refused is None else self._door.log.warning
+        tell(
             "message",
             id=message_id,
             listener=self.session.listener,
@@ -199,6 +210,7 @@ class MailDialogue:
             size=size,
             ms=round(seconds * 1000, 1),
             outcome=outcome,
+            **({} if refused is None else {"recipient": refused.address, "detail": refused.detail}),
         )
 
 

@@ -7,12 +7,12 @@ stores a message the same rules stand in candidate_writes.
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, func, select, text, update
 
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.exchange import ANSWERS_A_DAY, MOST_PENDING, PartnerTest, TestState
 from ime_gateway.ports.incoming import CANDIDATES_OF_ONE_SENDER, Candidate, CandidateState
-from ime_gateway.store.candidate_writes import candidate_values
+from ime_gateway.store.candidate_writes import GIVE_WAY, candidate_values
 from ime_gateway.store.rows import storable
 from ime_gateway.store.schema import (
     certificate_addresses,
@@ -59,7 +59,7 @@ class CandidateRows:
         known = select(table.c.state).where(table.c.owner == owner, table.c.thumbprint == thumbprint)
         if connection.execute(known).first() is not None or self._in_use(owner, candidate):
             return False
-        if candidate.state == "pending" and self._too_many(candidate):
+        if candidate.state == "pending" and not candidate.vouched and self._too_many(candidate):
             return False
         columns = [column.name for column in _COLUMNS]
         values = candidate_values(candidate, candidate.state)
@@ -86,7 +86,9 @@ class CandidateRows:
         ours = count.where(table.c.sender == storable(candidate.sender), table.c.at > candidate.at - _DAY)
         if int(self._connection.execute(ours).scalar_one()) >= CANDIDATES_OF_ONE_SENDER:
             return True
-        return int(self._connection.execute(count.where(table.c.state == "pending")).scalar_one()) >= MOST_PENDING
+        if int(self._connection.execute(count.where(table.c.state == "pending")).scalar_one()) < MOST_PENDING:
+            return False
+        return self._writing().execute(text(GIVE_WAY)).first() is None
 
 
 class PartnerTestRows:

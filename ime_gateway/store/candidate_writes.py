@@ -2,11 +2,12 @@
 
 A certificate that is known already, waiting, approved or rejected, stays as it is: who sends a rejected one again
 does not bring it back. Whoever makes up certificates fills no list: of one sender no more than
-`CANDIDATES_OF_ONE_SENDER` a day are taken, of all together no more than `MOST_PENDING` wait; the others are dropped
-without a word. Nothing here replaces or joins a certificate that its owner has.
+`CANDIDATES_OF_ONE_SENDER` a day are taken, the others are dropped without a word; of all together no more than
+`MOST_PENDING` wait, and the oldest gives way. Nothing here replaces or joins a certificate that its owner has.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from ime_gateway.ports.exchange import CANDIDATE_SECONDS, MOST_PENDING
 from ime_gateway.ports.incoming import CANDIDATES_OF_ONE_SENDER, Candidate
@@ -20,6 +21,12 @@ _IN_USE = "SELECT 1 FROM certificate_addresses WHERE address = ? AND thumbprint 
 _HAS_ANY = "SELECT 1 FROM certificate_addresses WHERE address = ? LIMIT 1"
 _BROUGHT = "SELECT COUNT(*) FROM certificate_candidates WHERE sender = ? AND at > ?"
 _WAITING = "SELECT COUNT(*) FROM certificate_candidates WHERE state = 'pending'"
+GIVE_WAY: Final = (
+    "DELETE FROM certificate_candidates WHERE (owner, thumbprint) IN (SELECT owner, thumbprint"
+    " FROM certificate_candidates WHERE state = 'pending' AND origin <> 'announcement'"
+    " ORDER BY at, owner, thumbprint LIMIT 1) RETURNING owner"
+)
+"""When too many wait, the oldest goes: anybody can send such, an announcement only a partner."""
 _BRING = (
     "INSERT INTO certificate_candidates"
     " (owner, thumbprint, kind, der, state, origin, sender, message_id, evidence, at)"
@@ -89,7 +96,7 @@ def _has_room(transaction: Transaction, candidate: Candidate) -> bool:
     since = candidate.at - _DAY_SECONDS
     if transaction.run(_BROUGHT, (storable(candidate.sender), since))[0][0] >= CANDIDATES_OF_ONE_SENDER:
         return False
-    return bool(transaction.run(_WAITING)[0][0] < MOST_PENDING)
+    return bool(transaction.run(_WAITING)[0][0] < MOST_PENDING or transaction.run(GIVE_WAY))
 
 
 def forget_exchanged(transaction: Transaction, moments: list[float]) -> list[None]:

@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any
 
 from ime_gateway.ports.clock import Clock
+from ime_gateway.ports.incoming import KnownKey
 from ime_gateway.store.connections import Connections
 from ime_gateway.store.group_commit import GroupCommit
-from ime_gateway.store.incoming_writes import OPENED_FOR, forget_incoming, known_addresses
+from ime_gateway.store.incoming_writes import OPENED_FOR, forget_incoming, known_keys
 
 _PROTECTED = "SELECT digest, keep_until FROM protected_ids WHERE digest IN ({list})"
 
@@ -28,13 +29,13 @@ class StoredIncoming:
         self._readers = readers
         self._clock = clock
 
-    async def opened_for(self, key_digests: Sequence[str]) -> Mapping[str, frozenset[str]]:
+    async def opened_for(self, key_digests: Sequence[str]) -> Mapping[str, KnownKey]:
         """As the port says."""
         keys = sorted(set(key_digests))
         if not keys:
             return {}
         rows = await self._read(self._connections.read_bare_for, OPENED_FOR, keys)
-        return known_addresses(rows, self._clock.now())
+        return known_keys(rows, self._clock.now())
 
     async def came_protected(self, digests: Sequence[str]) -> bool:
         """As the port says."""

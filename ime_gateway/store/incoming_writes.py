@@ -8,15 +8,16 @@ workers that open the same key meet at a lock of its own; locks are taken in the
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ime_gateway.ports.incoming import OPENED_SECONDS, PROTECTED_SECONDS, IncomingRecord
+from ime_gateway.ports.incoming import OPENED_SECONDS, PROTECTED_SECONDS, IncomingRecord, KnownKey
 from ime_gateway.store.candidate_writes import bring_candidates
 from ime_gateway.store.dialect import Transaction
 from ime_gateway.store.parcel_writes import insert_parcels
 from ime_gateway.store.rows import ParcelRows, storable
 
-OPENED_FOR = "SELECT key_digest, address, keep_until FROM opened_keys WHERE key_digest IN ({list})"
+OPENED_FOR = "SELECT key_digest, address, content_digest, keep_until FROM opened_keys WHERE key_digest IN ({list})"
 _OPEN = (
-    "INSERT INTO opened_keys (key_digest, address, message, at, keep_until) VALUES [(?, ?, ?, ?, ?)]"
+    "INSERT INTO opened_keys (key_digest, address, content_digest, message, at, keep_until)"
+    " VALUES [(?, ?, ?, ?, ?, ?)]"
     " ON CONFLICT (key_digest, address) DO UPDATE SET keep_until = excluded.keep_until"
     " WHERE opened_keys.keep_until < excluded.keep_until"
 )
@@ -44,7 +45,7 @@ class IncomingRequest:
 
 def insert_incoming(transaction: Transaction, requests: list[IncomingRequest]) -> list[bool]:
     """Insert each message with all that belongs to it; False, and nothing of it, when one of its content keys was
-    opened for others before."""
+    opened for others or with other content before."""
     _lock(transaction, requests)
     answers = [_take(transaction, request) for request in requests]
     taken = [request for request, answer in zip(requests, answers, strict=True) if answer]
@@ -72,28 +73,30 @@ def _lock(transaction: Transaction, requests: Iterable[IncomingRequest]) -> None
 
 def _take(transaction: Transaction, request: IncomingRequest) -> bool:
     """Written at once, so that the next one of this very transaction finds it."""
-    wanted: dict[str, set[str]] = {}
-    bound: dict[str, set[str]] = {}
-    for opened in request.record.opened:
-        place = bound if opened.bound else wanted
-        place.setdefault(opened.key_digest, set()).update(map(storable, opened.addresses))
-    known = known_addresses(transaction.run_for(OPENED_FOR, sorted(wanted)), request.moment)
-    if any(known.get(digest) and not addresses <= known[digest] for digest, addresses in wanted.items()):
-        return False
-    pairs = {(digest, who) for place in (wanted, bound) for digest, them in place.items() for who in them}
-    moments = (request.message, request.moment, request.moment + OPENED_SECONDS)
-    transaction.insert(_OPEN, [(digest, who, *moments) for digest, who in sorted(pairs)])
+    record = request.record
+    people: dict[str, set[str]] = {}
+    for one in record.opened:
+        people.setdefault(one.key_digest, set()).update(() if one.bound else map(storable, one.addresses))
+    contents = {one.key_digest: one.content_digest for one in record.opened}
+    for digest, known in known_keys(transaction.run_for(OPENED_FOR, sorted(people)), request.moment).items():
+        if not people[digest] <= known.addresses or known.contents != {contents[digest]}:
+            return False
+    pairs = {(one.key_digest, storable(who)) for one in record.opened for who in one.addresses}
+    after = (request.message, request.moment, request.moment + OPENED_SECONDS)
+    transaction.insert(_OPEN, [(digest, who, contents[digest], *after) for digest, who in sorted(pairs)])
     return True
 
 
-def known_addresses(rows: Iterable[tuple[str, str, float]], moment: float) -> Mapping[str, frozenset[str]]:
-    """For whom each key was opened, from rows of `OPENED_FOR`; those whose time is over by `moment` count for
-    nothing, even if nobody has swept them yet."""
-    found: dict[str, set[str]] = {}
-    for digest, address, keep_until in rows:
+def known_keys(rows: Iterable[tuple[str, str, str, float]], moment: float) -> Mapping[str, KnownKey]:
+    """For whom and with what each key was opened, from rows of `OPENED_FOR`; those whose time is over by `moment`
+    count for nothing, even if nobody has swept them yet."""
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for digest, address, content, keep_until in rows:
         if keep_until > moment:
-            found.setdefault(digest, set()).add(address)
-    return {digest: frozenset(addresses) for digest, addresses in found.items()}
+            addresses, contents = found.setdefault(digest, (set(), set()))
+            addresses.add(address)
+            contents.add(content)
+    return {digest: KnownKey(frozenset(who), frozenset(what)) for digest, (who, what) in found.items()}
 
 
 def forget_incoming(transaction: Transaction, moments: list[float]) -> list[None]:

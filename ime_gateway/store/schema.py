@@ -446,11 +446,12 @@ opened_keys = Table(
     metadata,
     Column("key_digest", Text, primary_key=True),
     Column("address", Text, primary_key=True),
+    _text("content_digest"),
     _text("message"),
     _moment("at"),
     _moment("keep_until", index=True),
 )
-"""For whom each encrypted content key was opened first: for nobody else it is opened again."""
+"""For whom each encrypted content key was opened first, and with what: for nobody and nothing else it is again."""
 
 protected_ids = Table(
     "protected_ids",

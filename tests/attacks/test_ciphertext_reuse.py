@@ -17,6 +17,7 @@ import structlog
 from ime_gateway.app.explainer import Explainer
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.base.reasons import Reason
+from ime_gateway.ports.incoming import KnownKey
 from ime_gateway.settings.site import ManagedDomain
 from tests.core import Core, Delivered, close, make_core, root
 from tests.pki import Entity, make_user
@@ -184,8 +185,8 @@ def test_of_two_at_once_one_is_opened_and_the_other_comes_again(
     entity = secret(tmp_path, current)
     ask, asked, both = core.store.incoming.opened_for, [], asyncio.Event()
 
-    async def together(digests: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        found: Mapping[str, frozenset[str]] = await ask(digests)
+    async def together(digests: Sequence[str]) -> Mapping[str, KnownKey]:
+        found: Mapping[str, KnownKey] = await ask(digests)
         asked.append(digests)
         if len(asked) == 2:
             both.set()
@@ -215,7 +216,7 @@ def test_a_refused_try_leaves_no_clear_text_behind(
     entity = secret(tmp_path, current)
     arrive(core, mail(entity), ANNA)
 
-    async def nothing(_: Sequence[str]) -> Mapping[str, frozenset[str]]:
+    async def nothing(_: Sequence[str]) -> Mapping[str, KnownKey]:
         return {}
 
     monkeypatch.setattr(core.store.incoming, "opened_for", nothing)

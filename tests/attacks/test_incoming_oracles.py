@@ -78,11 +78,14 @@ def test_the_reply_says_nothing_about_plaintext(world: Incoming, wanted: dict[st
 
 
 def test_changed_ciphertext_never_counts_as_signed(world: Incoming) -> None:
-    whole = encrypted(signed(SECRET, person(KIM)), person(DOMAIN), cipher="aes-256-cbc")
+    content = signed(SECRET, person(KIM))
+    whole = encrypted(content, person(DOMAIN), cipher="aes-256-cbc")
     _, copies = world.arrive(mail(whole, KIM, BOB))
     assert "[signed OK]" in copies[BOB].head
     states = set()
-    for entity in changed(whole):
+    for number in range(len(changed(whole))):
+        # Under a key of its own: beside the true content a changed one is not opened at all.
+        entity = changed(encrypted(content, person(DOMAIN), cipher="aes-256-cbc"))[number]
         _, copies = world.arrive(mail(entity, KIM, BOB))
         good = "[signed OK]" in copies[BOB].unfolded
         states.add(("X-SM-decrypted" in copies[BOB].head, good))

@@ -139,12 +139,35 @@ class TestSigners:
     def test_the_name_of_a_signing_authority(self, world: Incoming, wrap: bool) -> None:
         """RFC 3183 section 3.1.1: the domain, and those below it."""
         entity = signed(TEXT, other("domain-signing-authority@elsewhere.example"))
+        for name in ("elsewhere.example", "*.elsewhere.example"):
+            world.partner(name)
         for author in ("lee@elsewhere.example", "lee@sub.elsewhere.example"):
             assert verdict(world, self.made(wrap, entity, author), author) == "ok"
         for author in (KIM, "lee@notelsewhere.example", "lee@example"):
             assert verdict(world, self.made(wrap, entity, author), author) == "invalid"
         untrusted = signed(TEXT, other("domain-signing-authority@elsewhere.example", "selfsigned"))
         assert verdict(world, self.made(wrap, untrusted, "lee@elsewhere.example"), "x@elsewhere.example") == "invalid"
+
+    def test_a_signing_authority_of_no_partner_speaks_for_nobody(self, world: Incoming, wrap: bool) -> None:
+        """A public CA gives that name to whoever has the mailbox, at a mail provider or below a public suffix."""
+        for name, author in (
+            ("freemail.example", "president@freemail.example"),
+            ("co.example", "ceo@bank.co.example"),
+            ("acme.example", ANNA),
+        ):
+            data = self.made(wrap, signed(TEXT, other(f"domain-signing-authority@{name}")), author)
+            assert verdict(world, data, MALLORY) == "invalid"
+            assert "trust=yes; identity=no" in evidence(world, data)
+
+    @pytest.mark.parametrize("by", ["trust list", "root"])
+    def test_other_names_in_the_certificate_of_a_partner(self, world: Incoming, wrap: bool, by: str) -> None:
+        """Whoever compared its thumbprint believed it for that partner; only a CA checks names."""
+        several = make_user(PARTNER, root() if by == "root" else None, dn_addresses=["ceo@bank.example"])
+        world.partner(certificates=[several], encryption="mandatory")
+        world.configure(lambda live: live.put_trust(TrustEntry(several.certificate.thumbprint, "allow")))
+        for author, expected in ((KIM, "ok"), ("ceo@bank.example", "ok" if by == "root" else "invalid")):
+            assert verdict(world, self.made(wrap, signed(TEXT, several), author), author) == expected
+        world.configure(lambda live: live.delete_trust(several.certificate.thumbprint))
 
     def test_confidentiality_authority_of_no_partner_does_not_sign(self, world: Incoming, wrap: bool) -> None:
         entity = signed(TEXT, other("domain-confidentiality-authority@elsewhere.example"))
@@ -222,7 +245,7 @@ def test_a_signature_over_markers_is_judged_as_it_came(world: Incoming) -> None:
     assert b"X-SM-internal" not in copies[BOB].wire
 
 
-PGP = "-----BEGIN PGP MESSAGE-----\n\nhQEMA0\n-----END PGP MESSAGE-----"
+PGP = "-----BEGIN PGP MESSAGE-----\n\nhQEMAw==\n-----END PGP MESSAGE-----"
 PGP_MIME = (
     b'Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=p\n\n--p\n'
     b"Content-Type: application/pgp-encrypted\n\nVersion: 1\n--p\n"
@@ -232,6 +255,7 @@ PRETENDERS = {
     "armor in a text": text_entity(f"pay Mallory\n{PGP}"),
     "text called encrypted": PGP_MIME.replace(b"application/pgp-encrypted\n", b"text/plain\n"),
     "text in the place of the armor": PGP_MIME.replace(b"-----BEGIN", b"pay Mallory\n-----BEGIN"),
+    "text in an armor": PGP_MIME.replace(b"hQEMAw==", b"pay Mallory"),
     "text called enveloped": b"Content-Type: application/pkcs7-mime; smime-type=enveloped-data\n\npay Mallory\n",
 }
 

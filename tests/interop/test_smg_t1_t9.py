@@ -23,6 +23,7 @@ from ime_gateway.base.errors import UserError
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.settings.site import PartnerDomain, Policy
 from ime_gateway.smtp.replies import reply_for
+from tests.canary import files_below
 from tests.core import Delivered, close, person, root
 from tests.exchange_world import ACME, BOLT, Gateway, authority, foreign_mail, make_gateway
 from tests.incoming_world import ANNA, BOB, CANARY, DOMAIN, KIM, Incoming, incoming
@@ -357,4 +358,4 @@ def test_t9_relay_between_the_gateways_carries_ciphertext(tmp_path: Path) -> Non
 
 def _files(relay: Postfix) -> bytes:
     """All that is in the relay's folders: queue files, log."""
-    return b"".join(file.read_bytes() for file in relay.folder.rglob("*") if file.is_file() and not file.is_socket())
+    return b"".join(files_below(relay.folder).values())

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.canary import files_below
 from tests.servers.dovecot import Dovecot
 from tests.servers.gateway import Gateway
 from tests.servers.moved_clock import MovedClock
@@ -61,8 +62,7 @@ class TwoCompanies:
     def recorded(self) -> bytes:
         """All that passed the relay, and whatever it wrote down: kept copies, log, queue files."""
         kept = b"\n".join(self.dovecot.mails(RECORD))
-        files = (file for file in self.relay.folder.rglob("*") if file.is_file() and not file.is_socket())
-        return kept + b"\n".join(file.read_bytes() for file in files)
+        return kept + b"\n".join(files_below(self.relay.folder).values())
 
 
 def mail(sender: str, to: list[str], subject: str, text: str, *fields: str) -> bytes:
@@ -80,8 +80,8 @@ def mail(sender: str, to: list[str], subject: str, text: str, *fields: str) -> b
 
 @contextmanager
 def two_companies(folder: Path, *, set_up: bool = True) -> Iterator[TwoCompanies]:
-    """All servers up, gateways healthy and knowing their own domain only, with its key and exchange address if
-    `set_up`; everything is stopped by pid at the end."""
+    """All servers up, gateways healthy and knowing nothing, or if `set_up` their own domain with its key and
+    exchange address; everything is stopped by pid at the end."""
     domains = ("acme.example", "bolt.example")
     with ExitStack() as stack:
         clock = MovedClock(folder)
@@ -119,10 +119,11 @@ def _company(
         )
     )
     gateway.configure(next_hop=relay.port, hostname=f"gw.{domain}")
-    site = f'[[managed_domain]]\nname = "{domain}"\ndeliver_to = "smtp://127.0.0.1:{postfix.port}"\n'
     if set_up:
-        site += f'domain_key = "generate"\nexchange_address = "key-exchange@{domain}"\n'
-    gateway.apply(site)
+        gateway.apply(
+            f'[[managed_domain]]\nname = "{domain}"\ndeliver_to = "smtp://127.0.0.1:{postfix.port}"\n'
+            f'domain_key = "generate"\nexchange_address = "key-exchange@{domain}"\n'
+        )
     gateway.start()
     stack.callback(gateway.stop)
     return Company(domain, postfix, gateway, dovecot)

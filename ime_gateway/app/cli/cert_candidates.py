@@ -12,6 +12,7 @@ from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_
 from ime_gateway.app.cli.show import Cell, as_json, as_table, coloured, say
 from ime_gateway.app.installation import Installation, open_current_installation
 from ime_gateway.app.system_clock import SystemClock
+from ime_gateway.base.errors import UserError
 from ime_gateway.ports.incoming import CandidateKind
 from ime_gateway.ports.thumbprint_checks import CheckMethod
 
@@ -63,9 +64,12 @@ def approve(
         ),
     ] = "",
     person: Annotated[
-        str, typer.Option("--with", metavar="PERSON", help="Who read it to you.", show_default=False)
+        str,
+        typer.Option(
+            "--with", metavar="PERSON", help="Who read it to you, and where you reached them.", show_default=False
+        ),
     ] = "",
-    how: Annotated[CheckMethod, typer.Option("--how", help="By which way.")] = "other",
+    how: Annotated[CheckMethod | None, typer.Option("--how", help="Over which channel.", show_default=False)] = None,
     note: Annotated[str, typer.Option("--note", help="What else should be kept.", show_default=False)] = "",
     owner: Owner = "",
     kind: Annotated[
@@ -76,6 +80,8 @@ def approve(
 ) -> None:
     """Put a certificate in force that mail brought. Ask its owner by another way, best by telephone, to read out the
     thumbprint, and give what you hear: a certificate that an attacker slipped in differs."""
+    if not person.strip() or how is None:
+        raise UserError('say who read it to you and over which channel, as in --with "PERSON, NUMBER" --how phone')
     if not check and sys.stdin.isatty():
         check = typer.prompt("The thumbprint as its owner reads it")
     with open_current_installation(config_path(context, config)) as installation:
@@ -86,6 +92,8 @@ def approve(
     say(f"approved {done.candidate.certificate.thumbprint} for {whose}")
     if done.allowed:
         say("it leads to no root, so it stands on the trust list now (trust list)")
+    for warning in done.warnings:
+        say(warning)
 
 
 def reject(context: typer.Context, thumbprint: Thumbprint, owner: Owner = "", config: ConfigOption = None) -> None:

@@ -45,7 +45,7 @@ def check(
     from ime_gateway.app.certificate_checker import CertificateChecker
 
     certificates = _in_file(Path(subject)) if "@" not in subject and Path(subject).is_file() else None
-    moment = SystemClock().now()
+    moment, ours = SystemClock().now(), False
     with silent_logs(), open_current_installation(config_path(context, config)) as installation:
         checker = CertificateChecker(installation, fetch=fetch)
         if certificates is not None:
@@ -54,13 +54,17 @@ def check(
             found = asyncio.run(checker.of_address(subject, moment))
         else:
             found = asyncio.run(checker.of_domain(subject, moment))
+            ours = asyncio.run(checker.manages(subject))
     if json:
         as_json([_json(one) for one in found])
         return
-    if not found:
+    if not found and not ours:
         say(f"no certificate is known for {subject}")
     for number, one in enumerate(found):
         _print(one, first=number == 0)
+    if ours:
+        say(f"{subject} is ours: its own keys, and what partners encrypt to, are shown by")
+        say(f"ime-gateway domain key show {subject}")
 
 
 def _in_file(path: Path) -> tuple[Certificate, ...]:

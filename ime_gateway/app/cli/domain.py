@@ -5,16 +5,19 @@ from typing import Annotated
 import typer
 
 from ime_gateway.admin.domain_desk import DomainDesk, DomainRow, domain_json
-from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.ime_keys import DAY_SECONDS, groups
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli import domain_exchange, domain_key, domain_set
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path
 from ime_gateway.app.cli.show import as_json, as_pairs, as_table, say
 from ime_gateway.app.installation import open_current_installation
 from ime_gateway.app.system_clock import SystemClock
+from ime_gateway.certs.certificate import Certificate
 from ime_gateway.settings.site import ManagedDomain
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A domain, *.DOMAIN or an address.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A domain, *.DOMAIN, an address or global.", show_default=False)
+]
 
 
 def commands() -> typer.Typer:
@@ -58,9 +61,11 @@ def show(context: typer.Context, name: Name, config: ConfigOption = None, json: 
     for key in row.keys:
         say(f"{key.state} key {groups(key.certificate.thumbprint)}")
         say(f"  {key.certificate.subject}, valid until {rfc3339(key.certificate.not_after)}")
+        _say_end(key.certificate, row.warning_days)
     for certificate, verdict in row.certificates:
         say(f"certificate {certificate.thumbprint}")
         say(f"  {'used' if verdict.usable else 'not used'}: {verdict.reason}: {verdict.detail}")
+        _say_end(certificate, row.warning_days)
         checks = [check for check in row.checks if check.thumbprint == certificate.thumbprint]
         for check in checks:
             say(f"  compared with {check.person} ({check.method}) at {rfc3339(check.at)} by {check.actor}")
@@ -82,6 +87,13 @@ def remove(
     with open_current_installation(config_path(context, config)) as installation:
         DomainDesk(installation.store.registry, SystemClock()).remove(name, actor(), with_keys=with_keys)
     say(f"removed {name}")
+
+
+def _say_end(certificate: Certificate, warning_days: int) -> None:
+    """That a certificate ends soon."""
+    days = int((certificate.not_after - SystemClock().now()) // DAY_SECONDS)
+    if 0 <= days < warning_days:
+        say(f"  ends in {days} day{'s' * (days != 1)}" if days else "  ends in less than a day")
 
 
 def _encryption(row: DomainRow) -> str:

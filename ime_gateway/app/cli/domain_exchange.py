@@ -12,7 +12,7 @@ from ime_gateway.app.assemble import build_announcements, build_outbox, build_wr
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path
 from ime_gateway.app.cli.show import as_json, as_pairs, say
 from ime_gateway.app.installation import open_current_installation
-from ime_gateway.base.errors import UserError
+from ime_gateway.base.errors import GatewayError, UserError
 
 _POLL_SECONDS = 0.5
 
@@ -60,15 +60,20 @@ def test(
     json: JsonOption = False,
 ) -> None:
     """Prove that mail is encrypted and signed both ways. Exit status 0 only when both directions are proved."""
-    with open_current_installation(config_path(context, config)) as installation:
-        desk = PartnerTestDesk(installation.store.registry, build_outbox(installation), build_writer(installation))
-        if last:
-            result = desk.last(partner)
-        else:
-            begun = asyncio.run(desk.begin(partner, actor(), domain=domain, to=to))
-            if not json:
-                say(f"sent to {begun.recipient}; waiting up to {wait:g} seconds for the answer")
-            result = _wait(desk, begun.token_hash, wait)
+    try:
+        with open_current_installation(config_path(context, config)) as installation:
+            desk = PartnerTestDesk(installation.store.registry, build_outbox(installation), build_writer(installation))
+            if last:
+                result = desk.last(partner)
+            else:
+                begun = asyncio.run(desk.begin(partner, actor(), domain=domain, to=to))
+                if not json:
+                    say(f"sent to {begun.recipient}; waiting up to {wait:g} seconds for the answer")
+                result = _wait(desk, begun.token_hash, wait)
+    except GatewayError as error:
+        if not json:
+            raise
+        result = {"partner": partner, "state": "failed", "problems": [str(error)]}
     if json:
         as_json(result)
     else:

@@ -1,14 +1,18 @@
 """`ime-gateway domain add|set|unset`: settings of domains, addresses and the installation, one by one."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ime_gateway.admin.brought_certificates import brought_notes
+from ime_gateway.admin.domain_desk import DomainDesk
 from ime_gateway.admin.domain_settings import EVERYWHERE, Kind, SettingsDesk, parse_pairs
 from ime_gateway.app.cli.options import ConfigOption, actor, config_path, read_file
 from ime_gateway.app.cli.show import say
 from ime_gateway.app.installation import Installation, open_current_installation
+from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import UserError
 
 Whose = Annotated[
@@ -49,7 +53,10 @@ def add(
     files = _read(certificate)
     with open_current_installation(config_path(context, config)) as installation:
         stored = _desk(installation).add(name, kind, parse_pairs(pairs or ()), files, actor())
+        warnings = _warnings(installation, stored, files)
     say(f"added {kind} domain {stored}; in force now. See: ime-gateway domain show {stored}")
+    for warning in warnings:
+        say(warning)
 
 
 def set_(
@@ -71,7 +78,10 @@ def set_(
         changed = _desk(installation).change(
             name, actor(), pairs=parse_pairs(pairs or ()), files=files, drop=tuple(drop or ())
         )
+        warnings = _warnings(installation, name, files)
     say(f"{name}: in force now" if changed else f"{name}: nothing changed")
+    for warning in warnings:
+        say(warning)
 
 
 def unset(
@@ -88,6 +98,16 @@ def unset(
 
 def _desk(installation: Installation) -> SettingsDesk:
     return SettingsDesk(installation.store.registry, installation.settings.ime.v1_address.rpartition("@")[2])
+
+
+def _warnings(installation: Installation, name: str, files: Mapping[str, bytes]) -> list[str]:
+    """What must be known of the certificates that were stored for a domain, pattern or for all."""
+    if not files:
+        return []
+    registry, clock = installation.store.registry, SystemClock()
+    row = DomainDesk(registry, clock).row(name)
+    foreign = row.notes if row.kind == "partner" else ()
+    return [*foreign, *brought_notes(registry, clock, name, files)]
 
 
 def _read(files: list[Path] | None) -> dict[str, bytes]:

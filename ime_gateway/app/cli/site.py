@@ -72,6 +72,8 @@ def export(
     passphrase = _passphrase(passphrase_file) if with_keys else None
     with open_current_installation(path) as installation:
         exported = ExportDesk(installation.store.registry).export(passphrase=passphrase, actor=actor())
+    for sentence in exported.left_behind:
+        say_error(sentence)
     if out is None:
         print(exported.text, end="")
         if exported.files:

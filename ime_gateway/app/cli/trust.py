@@ -6,15 +6,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from ime_gateway.admin.brought_certificates import allowed_notes
 from ime_gateway.admin.check_desk import CheckDesk, trust_facts_json
 from ime_gateway.admin.ime_keys import groups
 from ime_gateway.admin.timestamps import rfc3339
-from ime_gateway.admin.trust_desk import TrustDesk, thumbprint_of_file, trust_json
+from ime_gateway.admin.trust_desk import TrustDesk, certificate_of_file, trust_json
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file
 from ime_gateway.app.cli.show import as_json, as_pairs, as_table, coloured, say
 from ime_gateway.app.installation import Installation, open_current_installation
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import UserError
+from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.ports.thumbprint_checks import CheckMethod
 
@@ -69,7 +71,8 @@ def allow(
 
 
 def deny(context: typer.Context, which: Which, note: Note = "", config: ConfigOption = None) -> None:
-    """Never use this certificate, nor any that it issued; in force at once, in all workers."""
+    """Never use this certificate, nor any that it issued; in force at once, in all workers. Give the file of a CA: its
+    other certificates, of the same name and key, are then denied with it."""
     with open_current_installation(config_path(context, config)) as installation:
         _put(installation, which, "deny", note, allow_expired=False)
 
@@ -77,7 +80,7 @@ def deny(context: typer.Context, which: Which, note: Note = "", config: ConfigOp
 def remove(context: typer.Context, which: Which, config: ConfigOption = None) -> None:
     """Take a line off the list."""
     with open_current_installation(config_path(context, config)) as installation:
-        thumbprint = _of_file(Path(which)) if _names_file(which) else which
+        thumbprint = _of_file(Path(which)).thumbprint if _names_file(which) else which
         whole = TrustDesk(installation.store.registry).remove(thumbprint, actor())
     say(f"removed {whole}")
 
@@ -147,7 +150,7 @@ def _checks(installation: Installation) -> CheckDesk:
 
 def _thumbprint(installation: Installation, which: str) -> str:
     if _names_file(which):
-        return _of_file(Path(which))
+        return _of_file(Path(which)).thumbprint
     return TrustDesk(installation.store.registry).whole_thumbprint(which)
 
 
@@ -155,9 +158,17 @@ def _put(
     installation: Installation, which: str, verdict: Literal["allow", "deny"], note: str, *, allow_expired: bool
 ) -> None:
     desk = TrustDesk(installation.store.registry)
-    thumbprint = _thumbprint(installation, which)
-    changed = desk.put(TrustEntry(thumbprint, verdict, allow_expired, note), actor())
+    file = _of_file(Path(which)) if _names_file(which) else None
+    thumbprint = file.thumbprint if file is not None else desk.whole_thumbprint(which)
+    entry = TrustEntry(thumbprint, verdict, allow_expired, note)
+    changed = desk.put(entry, actor(), file if verdict == "deny" else None)
     say(f"{verdict} {thumbprint}" + ("" if changed else " (nothing changed)"))
+    if verdict == "allow" and (allowed := file or desk.certificate(thumbprint)) is not None:
+        for sentence in allowed_notes(installation.store.registry, SystemClock(), allowed):
+            say(sentence)
+    if verdict == "deny" and file is None and not desk.is_known(thumbprint):
+        say("That certificate is not stored here. If it is a CA's, deny its file instead: only then the CA's other")
+        say("certificates, of the same name and key, are denied with it.")
 
 
 def _names_file(which: str) -> bool:
@@ -169,8 +180,8 @@ def _names_file(which: str) -> bool:
     return False
 
 
-def _of_file(file: Path) -> str:
+def _of_file(file: Path) -> Certificate:
     try:
-        return thumbprint_of_file(read_file(file))
+        return certificate_of_file(read_file(file))
     except UserError as error:
         raise UserError(f"{file}: {error}", error.evidence) from None

@@ -2,20 +2,24 @@
 
 from collections.abc import Iterator
 
-from ime_gateway.admin.domain_keys import domain_key_notes
+from ime_gateway.admin.domain_keys import domain_key_takeover, domain_key_troubles
+from ime_gateway.admin.ime_keys import DAY_SECONDS
 from ime_gateway.admin.ime_notes import key_notes, signer_notes
 from ime_gateway.admin.judging import anchors_in
+from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.installation import schema_trouble
 from ime_gateway.app.preflight.finding import Finding, error, ok, warning
 from ime_gateway.app.preflight.settings_checks import check_route
 from ime_gateway.base.errors import UnreadableMail
+from ime_gateway.base.reasons import Reason
 from ime_gateway.keys.usable import Anchors, judge
 from ime_gateway.mail.address import parse_path
 from ime_gateway.ports.directory import SiteView
+from ime_gateway.ports.domain_keys import DomainKeyEntry
 from ime_gateway.ports.registry import ImeKeyEntry
 from ime_gateway.settings.inheritance import recipient_settings
 from ime_gateway.settings.model import Settings
-from ime_gateway.settings.site import ManagedDomain
+from ime_gateway.settings.site import ManagedDomain, Policy
 from ime_gateway.store.database import Store
 
 
@@ -37,17 +41,26 @@ def check_store(store: Store, settings: Settings, moment: float) -> Iterator[Fin
     yield from _live_data(view, settings)
     yield from partners
     for name, managed in sorted(view.managed.items()):
-        yield from _ime(managed, keys[name], pending[name], settings, moment)
-        for note in domain_key_notes(name, domain_keys, view.policy.overlap_days, moment):
-            yield warning(f"managed_domain.{name}.domain_key", note)
+        yield from _ime(managed, keys[name], pending[name], view.policy, settings, moment)
+        yield from _domain_keys(name, [key for key in domain_keys if key.domain == name], view.policy, moment)
+
+
+def _domain_keys(name: str, keys: list[DomainKeyEntry], policy: Policy, moment: float) -> Iterator[Finding]:
+    """A change of keys that goes its way is no trouble."""
+    key = f"managed_domain.{name}.domain_key"
+    for note in domain_key_troubles(name, keys, policy, moment):
+        yield warning(key, note)
+    takeover, announced = domain_key_takeover(keys, policy)
+    if takeover:
+        yield (ok if announced else warning)(key, takeover)
 
 
 def _ime(
-    managed: ManagedDomain, keys: list[ImeKeyEntry], pending: int, settings: Settings, moment: float
+    managed: ManagedDomain, keys: list[ImeKeyEntry], pending: int, policy: Policy, settings: Settings, moment: float
 ) -> Iterator[Finding]:
     """IME 2.0: nothing of it keeps other mail from being served, so nothing of it is an error but a clash."""
     key = f"managed_domain.{managed.name}.ime_address"
-    for note in key_notes(managed, keys, moment):
+    for note in key_notes(managed, keys, policy, moment):
         yield warning(key, note)
     for note in signer_notes(managed, pending):
         yield warning(f"managed_domain.{managed.name}.ime_signers", note)
@@ -84,18 +97,31 @@ def _live_data(view: SiteView, settings: Settings) -> Iterator[Finding]:
 
 def _partners(view: SiteView, anchors: Anchors, moment: float) -> Iterator[Finding]:
     for name in sorted(view.partners):
-        verdicts = [judge(one, anchors, moment, "domain") for one in view.domain_certificates.get(name, ())]
-        if any(verdict.usable for verdict in verdicts):
+        known = view.domain_certificates.get(name, ())
+        verdicts = [judge(one, anchors, moment, "domain") for one in known]
+        ends = [one.not_after for one, verdict in zip(known, verdicts, strict=True) if verdict.usable]
+        if ends:
+            yield from _ending(name, max(ends), view.policy, moment)
             continue
         reasons = ", ".join(sorted({str(verdict.reason) for verdict in verdicts}))
         trouble = f"none of its certificates is usable ({reasons})" if verdicts else "no certificate is set"
         key = f"partner_domain.{name}.smime_certificates"
         mode = recipient_settings(view.policy, view.partners, {}, name).encryption.value
         if mode == "mandatory":
-            fate = f"all mail to {name} will be refused, but to people who have a certificate of their own"
+            waits = all(verdict.reason is Reason.REVOCATION_UNKNOWN for verdict in verdicts) and verdicts
+            fate = f"all mail to {name} will {'wait, then be returned' if waits else 'be refused'}"
+            fate += ", but to people who have a certificate of their own"
             yield warning(key, f"{fate}: {trouble}")
         elif verdicts:
             yield warning(key, trouble)
+
+
+def _ending(name: str, ends: float, policy: Policy, moment: float) -> Iterator[Finding]:
+    if ends - moment < policy.warning_days * DAY_SECONDS:
+        advice = f"ask for the next one: ime-gateway domain set {name} --certificate FILE"
+        yield warning(
+            f"partner_domain.{name}.smime_certificates", f"its last certificate expires at {rfc3339(ends)}; {advice}"
+        )
 
 
 def _v1_domain(view: SiteView, settings: Settings) -> Iterator[Finding]:

@@ -89,6 +89,19 @@ def test_addresses_that_are_not_asked(slapd: Slapd) -> None:
     assert slapd.log().count("ACCEPT") == before
 
 
+def test_the_connection_goes_to_the_address_that_was_judged(slapd: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name whose answer changes between the look and the leap is never asked for again; ldap3 resolves on its own."""
+    real, names = socket.getaddrinfo, []
+
+    def resolver(host: str, *rest: object, **options: object) -> object:
+        names.append(host)
+        return real("127.0.0.1" if host == "crl.example" else host, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    assert fetch(f"ldap://crl.example:{slapd.port}/{DN}") == CRL
+    assert names.count("crl.example") == 1
+
+
 def test_the_certificate_of_ldaps_is_checked(slapd: Slapd) -> None:
     assert "CERTIFICATE_VERIFY_FAILED" in why(fetch(f"ldaps://127.0.0.1:{slapd.tls_port}/{DN}?{ASKED}"))
 

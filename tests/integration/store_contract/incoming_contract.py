@@ -1,12 +1,20 @@
 """What ports/incoming promises, for whatever keeps it: a subclass gives `world`, pytest runs all of it."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 import pytest
 
 from ime_gateway.base.errors import OpenedForOthers
-from ime_gateway.ports.incoming import OPENED_SECONDS, PROTECTED_SECONDS, IncomingMemory, IncomingRecord, OpenedKey
+from ime_gateway.ports.incoming import (
+    OPENED_SECONDS,
+    PROTECTED_SECONDS,
+    IncomingMemory,
+    IncomingRecord,
+    KnownKey,
+    OpenedKey,
+)
 from ime_gateway.ports.queue import Parcel, Queue
 from tests.integration.store_contract.parcels import make_event
 
@@ -35,8 +43,12 @@ class IncomingWorld(Protocol):
         ...
 
 
-def opened(digest: str, *addresses: str, bound: bool = False) -> IncomingRecord:
-    return IncomingRecord((OpenedKey(digest, addresses, bound),))
+def opened(digest: str, *addresses: str, bound: bool = False, content: str = "") -> IncomingRecord:
+    return IncomingRecord((OpenedKey(digest, addresses, bound, content),))
+
+
+async def opened_for(world: IncomingWorld, digests: Sequence[str]) -> dict[str, frozenset[str]]:
+    return {digest: one.addresses for digest, one in (await world.incoming.opened_for(digests)).items()}
 
 
 async def take(world: IncomingWorld, record: IncomingRecord) -> Parcel:
@@ -48,11 +60,11 @@ async def take(world: IncomingWorld, record: IncomingRecord) -> Parcel:
 class IncomingContract:
     def test_what_was_opened_is_known_with_the_message(self, world: IncomingWorld) -> None:
         async def walk() -> None:
-            assert await world.incoming.opened_for([K1, K2]) == {}
+            assert await opened_for(world, [K1, K2]) == {}
             record = IncomingRecord((OpenedKey(K1, (ANNA, BOB)), OpenedKey(K2, (CAROL,))))
             parcel = await take(world, record)
-            assert await world.incoming.opened_for([K1, K2, K3]) == {K1: {ANNA, BOB}, K2: {CAROL}}
-            assert await world.incoming.opened_for([]) == {}
+            assert await opened_for(world, [K1, K2, K3]) == {K1: {ANNA, BOB}, K2: {CAROL}}
+            assert await opened_for(world, []) == {}
             assert world.promised() == [parcel.id] and world.told(parcel.id) == ["accepted"]
 
         asyncio.run(walk())
@@ -63,7 +75,7 @@ class IncomingContract:
             await take(world, opened(K1, ANNA, BOB))
             await take(world, opened(K1, *again))
             assert len(world.promised()) == 2
-            assert await world.incoming.opened_for([K1]) == {K1: {ANNA, BOB}}
+            assert await opened_for(world, [K1]) == {K1: {ANNA, BOB}}
 
         asyncio.run(walk())
 
@@ -78,7 +90,7 @@ class IncomingContract:
                 await world.queue.enqueue(parcel, [make_event("accepted", id=parcel.id)], "w1", [report], None, record)
             assert world.promised() == [first.id]
             assert world.told(parcel.id) == []
-            assert await world.incoming.opened_for([K1, K2]) == {K1: {ANNA, BOB}}
+            assert await opened_for(world, [K1, K2]) == {K1: {ANNA, BOB}}
             assert not await world.incoming.came_protected(["p1"])
 
         asyncio.run(walk())
@@ -86,7 +98,7 @@ class IncomingContract:
     def test_one_message_may_name_a_key_twice(self, world: IncomingWorld) -> None:
         async def walk() -> None:
             await take(world, IncomingRecord((OpenedKey(K1, (ANNA,)), OpenedKey(K1, (BOB,)))))
-            assert await world.incoming.opened_for([K1]) == {K1: {ANNA, BOB}}
+            assert await opened_for(world, [K1]) == {K1: {ANNA, BOB}}
 
         asyncio.run(walk())
 
@@ -94,12 +106,26 @@ class IncomingContract:
         async def walk() -> None:
             await take(world, opened(K1, ANNA, bound=True))
             await take(world, opened(K1, BOB, bound=True))
-            assert await world.incoming.opened_for([K1]) == {K1: {ANNA, BOB}}
+            assert await opened_for(world, [K1]) == {K1: {ANNA, BOB}}
             with pytest.raises(OpenedForOthers):
                 await take(world, opened(K1, CAROL))
             mixed = IncomingRecord((OpenedKey(K1, (CAROL,), bound=True), OpenedKey(K1, (ANNA,))))
             await take(world, mixed)
-            assert await world.incoming.opened_for([K1]) == {K1: {ANNA, BOB, CAROL}}
+            assert await opened_for(world, [K1]) == {K1: {ANNA, BOB, CAROL}}
+
+        asyncio.run(walk())
+
+    def test_other_content_under_the_key_is_taken_for_nobody(self, world: IncomingWorld) -> None:
+        async def walk() -> None:
+            await take(world, opened(K1, ANNA, content="c1"))
+            for who, bound in ((ANNA, False), (ANNA, True), (BOB, True)):
+                with pytest.raises(OpenedForOthers):
+                    await take(world, opened(K1, who, bound=bound, content="c2"))
+            await take(world, opened(K1, ANNA, content="c1"))
+            await take(world, opened(K1, BOB, bound=True, content="c1"))
+            found = await world.incoming.opened_for([K1])
+            assert found == {K1: KnownKey(frozenset((ANNA, BOB)), frozenset(("c1",)))}
+            assert len(world.promised()) == 3
 
         asyncio.run(walk())
 
@@ -110,7 +136,7 @@ class IncomingContract:
             through = [who for who, one in zip(people, done, strict=True) if isinstance(one, Parcel)]
             assert len(through) == 1
             assert sum(isinstance(one, OpenedForOthers) for one in done) == 19
-            assert await world.incoming.opened_for([K1]) == {K1: set(through)}
+            assert await opened_for(world, [K1]) == {K1: set(through)}
             assert len(world.promised()) == 1
 
         asyncio.run(walk())
@@ -129,13 +155,13 @@ class IncomingContract:
         async def walk() -> None:
             await take(world, opened(K1, ANNA))
             world.later(OPENED_SECONDS - 60)
-            assert await world.incoming.opened_for([K1]) == {K1: {ANNA}}
+            assert await opened_for(world, [K1]) == {K1: {ANNA}}
             with pytest.raises(OpenedForOthers):
                 await take(world, opened(K1, BOB))
             world.later(120)
-            assert await world.incoming.opened_for([K1]) == {}
+            assert await opened_for(world, [K1]) == {}
             await take(world, opened(K1, BOB))
-            assert await world.incoming.opened_for([K1]) == {K1: {BOB}}
+            assert await opened_for(world, [K1]) == {K1: {BOB}}
 
         asyncio.run(walk())
 
@@ -145,9 +171,9 @@ class IncomingContract:
                 await take(world, IncomingRecord((OpenedKey(K1, (ANNA,)),), ("p1",)))
                 world.later(PROTECTED_SECONDS - 60)
             assert await world.incoming.came_protected(["p1"])
-            assert await world.incoming.opened_for([K1]) == {K1: {ANNA}}
+            assert await opened_for(world, [K1]) == {K1: {ANNA}}
             world.later(OPENED_SECONDS - PROTECTED_SECONDS)
-            assert await world.incoming.opened_for([K1]) == {K1: {ANNA}}
+            assert await opened_for(world, [K1]) == {K1: {ANNA}}
 
         asyncio.run(walk())
 
@@ -170,6 +196,6 @@ class IncomingContract:
         async def walk() -> None:
             await take(world, IncomingRecord((OpenedKey(K1, (ANNA,)),), ("p1999",)))
             assert await world.incoming.came_protected([f"p{number}" for number in range(2000)])
-            assert await world.incoming.opened_for([K1] + [f"{n:064x}" for n in range(999)]) == {K1: {ANNA}}
+            assert await opened_for(world, [K1] + [f"{n:064x}" for n in range(999)]) == {K1: {ANNA}}
 
         asyncio.run(walk())

@@ -111,8 +111,21 @@ def test_all_senders_together_fill_no_disk(database: TestDatabase, way: Any, mon
     monkeypatch.setattr("ime_gateway.store.candidate_writes.MOST_PENDING", 2)
     store = database.open()
     for number in range(4):
-        way(store, brought(sender=f"s{number}@x.example"))
-    assert len(rows(store)) == 2
+        way(store, brought(sender=f"s{number}@x.example", at=AT + number))
+    assert [one.sender for one in rows(store)] == ["s3@x.example", "s2@x.example"], "the oldest give way"
+
+
+@pytest.mark.parametrize("way", [bring, deliver])
+def test_announcements_give_way_to_nobody(database: TestDatabase, way: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ime_gateway.store.candidate_rows.MOST_PENDING", 2)
+    monkeypatch.setattr("ime_gateway.store.candidate_writes.MOST_PENDING", 2)
+    store = database.open()
+    announced = [
+        brought(owner=f"x{number}.example", kind="domain", origin="announcement", vouched=True) for number in range(12)
+    ]
+    assert all(bring(store, *announced)), "neither the limit of a sender nor that of all holds them back"
+    way(store, brought(at=AT + 1, sender="other@x.example"))
+    assert {one.owner for one in rows(store)} == {one.owner for one in announced}
 
 
 def test_approved_one_is_in_force_when_its_owner_has_none(database: TestDatabase) -> None:

@@ -11,7 +11,17 @@ from ime_gateway.ports.incoming import OPENED_SECONDS, PROTECTED_SECONDS, Candid
 from ime_gateway.ports.queue import Parcel
 from ime_gateway.store.database import Store
 from tests.integration.store_contract.databases import TestDatabase
-from tests.integration.store_contract.incoming_contract import ANNA, BOB, K1, K2, K3, IncomingContract, opened, take
+from tests.integration.store_contract.incoming_contract import (
+    ANNA,
+    BOB,
+    K1,
+    K2,
+    K3,
+    IncomingContract,
+    opened,
+    opened_for,
+    take,
+)
 from tests.integration.store_contract.parcels import make_parcel
 from tests.pki import make_user
 
@@ -62,7 +72,8 @@ def test_two_nodes_never_both_open_a_key_for_different_people(database: TestData
             done = await asyncio.gather(*tries, return_exceptions=True)
             assert sum(isinstance(one, Parcel) for one in done) == 1, done
             assert sum(isinstance(one, OpenedForOthers) for one in done) == 3, done
-            assert [len(who) for who in (await worlds[0].incoming.opened_for([f"{number:064x}"])).values()] == [1]
+            known = await opened_for(worlds[0], [f"{number:064x}"])
+            assert [len(who) for who in known.values()] == [1]
         assert len(worlds[0].promised()) == 10
 
     asyncio.run(walk())
@@ -80,7 +91,7 @@ def test_nodes_that_bring_keys_in_other_orders_never_block_each_other(database: 
                 tries.append(take(world, record))
         done = await asyncio.gather(*tries, return_exceptions=True)
         assert all(isinstance(one, Parcel) for one in done), done
-        assert await worlds[0].incoming.opened_for(keys) == {key: {ANNA} for key in keys}
+        assert await opened_for(worlds[0], keys) == {key: {ANNA} for key in keys}
 
     asyncio.run(walk())
 
@@ -103,7 +114,7 @@ def test_a_message_that_cannot_be_stored_leaves_nothing_in_the_memory(world: Sto
         record = IncomingRecord((OpenedKey(K2, (BOB,)),), ("p1",), (candidate(),))
         with pytest.raises(StoreUnavailable):
             await world.queue.enqueue(parcel, (), None, incoming=record)
-        assert await world.incoming.opened_for([K1, K2]) == {K1: {ANNA}}
+        assert await opened_for(world, [K1, K2]) == {K1: {ANNA}}
         assert not await world.incoming.came_protected(["p1"])
 
     asyncio.run(walk())

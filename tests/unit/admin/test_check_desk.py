@@ -71,7 +71,7 @@ def test_a_check_is_recorded_and_shown(registry: Registry, clock, people) -> Non
 @pytest.mark.parametrize(
     ("heard", "person", "note", "sentence"),
     [
-        ("0" * 64, "Bea", "", "are not the same: group 1 of 16"),
+        ("0" * 64, "Bea", "", "all 16 groups differ"),
         ("", "Bea", "", "nothing was given"),
         (THUMBPRINT, " ", "", "--with NAME"),
         (THUMBPRINT, "Bea\nroot", "", "one line"),

@@ -58,10 +58,8 @@ def found(registry: Registry) -> set[tuple[str, str, int]]:
 
 def tell(desk: ExpiryDesk) -> list[tuple[str, int]]:
     due = desk.due()
-    if asyncio.run(desk.tell(due)):
-        desk.remember(due)
-    else:
-        desk.remember(())
+    asyncio.run(desk.tell(due))
+    desk.remember_walk()
     return [(notice.ending.owner, notice.days) for notice in due]
 
 
@@ -164,7 +162,9 @@ def test_the_mail_says_what_and_what_to_do(registry: Registry, desk: ExpiryDesk,
     lines = mail.body.decode("ascii").split("\r\n")
     told = [line for line in lines if line.startswith("- ")]
     assert told[0].startswith("- the certificate of partner p.example (sha256:")
-    assert told[1].endswith("run: ime-gateway domain key rollover acme.example")
+    assert told[1].endswith(
+        "run: ime-gateway domain key rollover acme.example, then: ime-gateway domain announce acme.example"
+    )
     assert b"\n" not in mail.body.replace(b"\r\n", b"")
 
 
@@ -183,7 +183,7 @@ def test_people_are_walked_through_once_a_day(registry: Registry, desk: ExpiryDe
     assert tell(desk) == [("carol@x.example", 7)]
 
 
-def test_what_could_not_be_sent_is_told_later(registry: Registry, desk: ExpiryDesk, outbox: Outbox) -> None:
+def test_what_could_not_be_sent_is_told_later(registry: Registry, desk: ExpiryDesk, outbox: Outbox, clock) -> None:
     key = user(AUTHORITY, NOW + 5 * DAY)
     with registry.transaction(write=True) as live:
         live.domain_keys.put("acme.example", key.certificate, key.key_der, "current")
@@ -191,7 +191,9 @@ def test_what_could_not_be_sent_is_told_later(registry: Registry, desk: ExpiryDe
     with pytest.raises(StoreUnavailable):
         tell(desk)
     outbox.broken = False
+    clock.moment += 3600
     assert tell(desk) == [("acme.example", 7)]
+    assert len(outbox.mails) == 1
 
 
 def test_without_administrators_nothing_is_forgotten(registry: Registry, desk: ExpiryDesk, outbox: Outbox) -> None:

@@ -3,16 +3,19 @@
 import re
 import secrets
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ime_gateway.admin.site_export import PASSPHRASE_VARIABLE, ExportDesk
 from ime_gateway.base.errors import ConfigurationError, UserError
 from ime_gateway.ports.registry import Registry
+from ime_gateway.ports.thumbprint_checks import ThumbprintCheck
 from ime_gateway.settings.inheritance import recipient_settings
 from ime_gateway.store.database import open_store
-from tests.pki import make_user
+from tests.pki import make_ca, make_user
 
 AUTHORITY = "domain-confidentiality-authority@acme.example"
 ACME = '[[managed_domain]]\nname = "acme.example"\ndeliver_to = "smtp://127.0.0.1:25"\n'
@@ -180,7 +183,90 @@ def test_another_file_begins_a_rollover(site, registry: Registry) -> None:
     report = site.apply(ACME + 'domain_key = "first.pem"\n')
     assert not report.changed and any("is an older domain key" in note for note in report.notes)
     exported = ExportDesk(registry).export().text
-    assert re.search(r"# The older domain key \(sha256:\w+\) opens mail, too; not exported", exported)
+    assert re.search(r"# The older domain key of acme.example \(sha256:\w+\) opens mail, too; it stays", exported)
+
+
+def test_a_rollover_moves_with_the_export(site, registry: Registry, tmp_path: Path, clock) -> None:
+    """Keys that open mail and the proof of trust are there afterwards, and the same file again changes nothing."""
+    states = {"oldest": "older", "older": "older", "current": "current", "next": "next"}
+    keys = {name: make_user(AUTHORITY) for name in states}
+    checks = [
+        ThumbprintCheck("sha256:" + 64 * "a", clock.now() + 0.25, "root", "phone", 'Dave "D" Dunn', "he read it"),
+        ThumbprintCheck("sha256:" + 64 * "b", clock.now(), "root", "in-person", "Eve"),
+    ]
+    site.apply(ACME)
+    with registry.transaction(write=True) as live:
+        for name, key in keys.items():
+            state: Any = states[name]
+            live.domain_keys.put("acme.example", key.certificate, key.key_der, state)
+        for check in checks:
+            live.checks.put(check)
+    exported = ExportDesk(registry).export(passphrase="correct horse battery", actor="me")
+    assert exported.left_behind == ()
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = open_store(f"sqlite:///{folder}/gateway.db", bytes(32), folder, clock, secrets.token_bytes)
+    other.migrate()
+    try:
+        there = type(site)(folder, other.registry, clock, {PASSPHRASE_VARIABLE: "correct horse battery"})
+        text = write(exported, folder)
+        assert there.apply(text, dry_run=True).count("added") == 7
+        assert there.apply(text, prune=True).count("added") == 7
+        assert not there.apply(text, prune=True).changed
+        assert not there.apply(ACME, prune=True).changed, "neither a key nor a check is pruned"
+        with other.registry.transaction(write=False) as live:
+            moved = {one.certificate.thumbprint: one.state for one in live.domain_keys.list()}
+            assert moved == {key.certificate.thumbprint: states[name] for name, key in keys.items()}
+            for key in keys.values():
+                assert live.domain_keys.private_key("acme.example", key.certificate.thumbprint) == key.key_der
+            assert live.checks.list() == [replace(check, at=float(int(check.at))) for check in checks]
+        assert ExportDesk(other.registry).export(passphrase="correct horse battery", actor="me").text == exported.text
+    finally:
+        other.close()
+
+
+def test_an_old_file_undoes_no_rollover(site, registry: Registry) -> None:
+    first, second = make_user(AUTHORITY), make_user(AUTHORITY)
+    for name, key in (("first", first), ("second", second)):
+        (site.folder / f"{name}.pem").write_bytes(key.pem + key.key_pem)
+    both = ACME + 'domain_key = "first.pem"\nnext_domain_key = "second.pem"\n'
+    report = site.apply(both)
+    assert any("second.pem is the next domain key" in note for note in report.notes)
+    with registry.transaction(write=True) as live:
+        live.domain_keys.set_state("acme.example", second.certificate.thumbprint, "current")
+    assert not site.apply(both, prune=True).changed
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ('older_domain_keys = ["first.pem"]\n', "names the same domain key"),
+        ('older_domain_keys = ["anna.pem"]\n', "older_domain_keys: anna.pem: "),
+        ('domain_key = "third.pem"\nnext_domain_key = "second.pem"\n', "would have two next domain keys"),
+        ('[[thumbprint_check]]\nthumbprint = "aa"\nperson = "Eve"\nmethod = "phone"\nat = "2026-02-02"\n', "at"),
+    ],
+)
+def test_domain_keys_that_do_not_go_together(site, registry: Registry, more: str, sentence: str) -> None:
+    for name in ("first", "second", "third"):
+        key = make_user(AUTHORITY)
+        (site.folder / f"{name}.pem").write_bytes(key.pem + key.key_pem)
+    first = 'domain_key = "first.pem"\n'
+    site.apply(ACME + first)
+    with pytest.raises((ConfigurationError, UserError), match=sentence):
+        site.apply(ACME + ("" if more.startswith("domain_key") else first) + more)
+    with registry.transaction(write=False) as live:
+        assert len(live.domain_keys.list()) == 1
+
+
+def test_what_only_the_store_has_is_said(site, registry: Registry, clock) -> None:
+    authority = make_ca("House CA")
+    with registry.transaction(write=True) as live:
+        live.authorities.put(authority.certificate, "root", authority.key_der)
+    exported = ExportDesk(registry).export()
+    (sentence,) = exported.left_behind
+    assert "CN=House CA" in sentence and "ime-gateway ca list" in sentence
+    assert exported.text.startswith(f"# {sentence}\n")
+    assert tomllib.loads(exported.text)
 
 
 def test_a_denied_domain_key_is_refused(site, registry: Registry) -> None:

@@ -8,13 +8,16 @@ from ime_gateway.admin.key_desk import KeyDesk
 from ime_gateway.admin.queue_desk import QueueDesk, queue_line_json, queued_message_json
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.admin.track_desk import TrackDesk, event_json
-from ime_gateway.admin.trust_desk import TrustDesk, thumbprint_of_file, trust_json
+from ime_gateway.admin.trust_desk import TrustDesk, certificate_of_file, trust_json
 from ime_gateway.base.errors import UserError
+from ime_gateway.base.reasons import Reason
+from ime_gateway.certs.trust import Anchors
+from ime_gateway.keys.usable import judge
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.ports.queue import Event, HeldEvidence, QueueLine
 from ime_gateway.ports.registry import Registry
 from tests.doubles.memory_registry import MemoryRegistry
-from tests.pki import Entity, pkcs7_bundle
+from tests.pki import NOW, Entity, make_ca, make_user, pkcs7_bundle
 
 
 def audited(registry: Registry) -> list[tuple[str, str]]:
@@ -88,12 +91,37 @@ def test_trust_list(registry: Registry, people: Entity) -> None:
     assert audited(registry) == [("me", "trust-remove"), ("me", "trust-deny"), ("me", "trust-allow")]
 
 
-def test_the_thumbprint_of_a_file(people) -> None:
-    assert thumbprint_of_file(people.anna.pem) == people.anna.certificate.thumbprint
+def test_denying_an_authority_by_its_file_denies_its_other_certificates(registry: Registry) -> None:
+    desk = TrustDesk(registry)
+    root = make_ca("Root")
+    hacked = make_ca("Issuing", root)
+    twin, alice = make_ca("Issuing", root, key=hacked.key), make_user("alice@acme.example", hacked)
+    with registry.transaction(write=True) as live:
+        live.put_root(root.certificate)
+        live.put_certificate(twin.certificate, (), None)
+    denied = TrustEntry(hacked.certificate.thumbprint, "deny")
+
+    def reason() -> Reason:
+        with registry.transaction(write=False) as live:
+            view = live.view()
+        anchors = Anchors(view.roots, view.intermediates, view.trust)
+        return judge(alice.certificate, anchors, NOW.timestamp(), "personal").reason
+
+    assert desk.put(denied, "me") and not desk.is_known(hacked.certificate.thumbprint)
+    assert reason() is Reason.PERSONAL_CERTIFICATE, "by a thumbprint alone nobody knows whose it is"
+    assert desk.put(denied, "me", hacked.certificate) and desk.is_known(hacked.certificate.thumbprint)
+    assert reason() is Reason.CERTIFICATE_DENIED
+    assert not desk.put(denied, "me", hacked.certificate)
+    person = TrustEntry(alice.certificate.thumbprint, "deny")
+    assert desk.put(person, "me", alice.certificate) and not desk.is_known(alice.certificate.thumbprint)
+
+
+def test_the_certificate_of_a_file(people) -> None:
+    assert certificate_of_file(people.anna.pem) == people.anna.certificate
     with pytest.raises(UserError, match="2 certificates"):
-        thumbprint_of_file(people.anna.pem + people.bob.pem)
+        certificate_of_file(people.anna.pem + people.bob.pem)
     with pytest.raises(UserError):
-        thumbprint_of_file(b"nothing")
+        certificate_of_file(b"nothing")
 
 
 def test_domains(site, registry: Registry, clock) -> None:

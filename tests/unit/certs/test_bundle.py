@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from ime_gateway.base.errors import UnreadableCertificate
 from ime_gateway.certs.bundle import MAXIMUM_BYTES, Bundle, read_bundle
@@ -99,6 +100,14 @@ def test_a_closed_file_says_what_to_do(people: tuple[Entity, Entity, Entity], pa
             read_bundle(data, password)
         assert "wrong'" not in caught.value.evidence
     assert len(read_bundle(encrypted, "secret").private_keys) == 1
+
+
+@pytest.mark.parametrize("encoding", [serialization.Encoding.PEM, serialization.Encoding.DER])
+def test_a_request_is_called_one(people: tuple[Entity, Entity, Entity], encoding: serialization.Encoding) -> None:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "alice")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(people[1].key, hashes.SHA256())
+    with pytest.raises(UnreadableCertificate, match="certificate request"):
+        read_bundle(request.public_bytes(encoding), None)
 
 
 def test_a_key_without_its_certificate_and_one_shared_by_two(people: tuple[Entity, Entity, Entity]) -> None:

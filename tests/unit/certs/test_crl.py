@@ -80,11 +80,52 @@ def test_time(ca: Entity, alice: Entity, begins: object, ends: object, stale: fl
     assert found.state == state and words in found.detail
 
 
-def test_a_stale_list_does_not_even_revoke_but_another_may(ca: Entity, alice: Entity) -> None:
+@pytest.mark.parametrize("reason", [None, x509.ReasonFlags.key_compromise])
+def test_whom_a_list_revoked_stays_so_when_its_server_falls_silent(
+    ca: Entity, alice: Entity, reason: x509.ReasonFlags | None
+) -> None:
+    bob = make_user("bob@acme.example", ca)
+    old = make_crl(ca, [alice], this_update=NOW - 9 * DAY, next_update=NOW - 8 * DAY, reason=reason)
+    found = about(alice, ca, old)
+    assert found.state == "revoked" and found.until > MOMENT
+    assert about(bob, ca, old).state == "unknown", "a list so old clears nobody"
+    stranger = make_ca("Issuing CA")
+    assert about(alice, ca, make_crl(stranger, [alice], next_update=NOW - DAY / 24)).state == "unknown"
+
+
+def test_only_a_newer_list_in_time_takes_a_revocation_back(ca: Entity, alice: Entity) -> None:
     old = make_crl(ca, [alice], this_update=NOW - 9 * DAY, next_update=NOW - 8 * DAY)
-    assert about(alice, ca, old).state == "unknown"
     assert about(alice, ca, old, make_crl(ca, [alice])).state == "revoked"
-    assert about(alice, ca, old, make_crl(ca)).state == "good", "lifted meanwhile"
+    for newer in (make_crl(ca), make_crl(ca, [7])):
+        assert about(alice, ca, old, newer).state == about(alice, ca, newer, old).state == "good"
+    older = make_crl(ca, this_update=NOW - 10 * DAY)
+    late = make_crl(ca, this_update=NOW - 3 * DAY, next_update=NOW - 2 * DAY)
+    some = make_crl(ca, extensions=[scope(only_some_reasons=SOME)])
+    delta = make_crl(ca, extensions=[(x509.DeltaCRLIndicator(1), True)])
+    for other in (older, late, some, delta):
+        assert about(alice, ca, old, other).state == about(alice, ca, other, old).state == "revoked"
+
+
+def test_a_hold_ends_with_its_list(ca: Entity, alice: Entity) -> None:
+    hold = x509.ReasonFlags.certificate_hold
+    assert about(alice, ca, make_crl(ca, [alice], reason=hold)).state == "revoked"
+    old = make_crl(ca, [alice], this_update=NOW - 9 * DAY, next_update=NOW - 8 * DAY, reason=hold)
+    found = about(alice, ca, old)
+    assert found.state == "unknown" and "stale" in found.detail
+
+
+def test_lists_of_another_name_with_the_same_key_say_nothing(ca: Entity, alice: Entity) -> None:
+    renamed = make_ca("Renamed CA", key=ca.key)
+    for one in (make_crl(renamed), make_crl(renamed, [alice])):
+        assert about(alice, ca, one).state == "unknown"
+
+
+def test_a_list_of_the_renewed_ca_is_about_what_the_older_one_issued(ca: Entity, alice: Entity) -> None:
+    renewed = make_ca("Issuing CA", key=ca.key)
+    assert about(alice, ca, make_crl(renewed)).state == "good"
+    assert about(alice, renewed, make_crl(ca, [alice])).state == "revoked"
+    rekeyed = make_ca("Issuing CA")
+    assert about(alice, ca, make_crl(rekeyed)).state == "unknown"
 
 
 def test_only_the_issuer_speaks(ca: Entity, alice: Entity) -> None:

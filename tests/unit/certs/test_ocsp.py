@@ -3,6 +3,7 @@
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -117,6 +118,47 @@ def test_time(ca: Entity, alice: Link, begins: object, ends: object, stale: floa
     until = None if ends is None else NOW + ends  # type: ignore[operator]
     answer = make_answer(alice, signer=ca, this_update=NOW + begins, next_update=until)  # type: ignore[operator]
     assert found(alice, answer, stale=stale).state == state
+
+
+def test_whom_an_answer_revoked_stays_so_when_the_responder_falls_silent(ca: Entity, alice: Link) -> None:
+    old = make_answer(alice, signer=ca, status=REVOKED, this_update=NOW - 9 * DAY, next_update=NOW - 8 * DAY)
+    told = found(alice, old)
+    assert told.state == "revoked" and told.until > MOMENT
+    assert found(alice, make_answer(alice, signer=ca, status=REVOKED, this_update=NOW + DAY)).state == "unknown"
+    stranger = make_ca("Issuing CA")
+    forged = make_answer(alice, signer=stranger, status=REVOKED, this_update=NOW - 9 * DAY, next_update=NOW - 8 * DAY)
+    assert found(alice, forged).state == "unknown"
+
+
+def test_a_revocation_outlives_the_certificate_of_the_responder_that_told_of_it(ca: Entity, alice: Link) -> None:
+    past = {"not_before": NOW - 20 * DAY, "not_after": NOW - 5 * DAY}
+    gone = appointed(ca, **past)
+    told = {"signer": gone, "certificates": [gone], "next_update": NOW - 8 * DAY}
+    assert found(alice, make_answer(alice, status=REVOKED, this_update=NOW - 9 * DAY, **told)).state == "revoked"  # type: ignore[arg-type]
+    late = {"signer": gone, "certificates": [gone], "this_update": NOW - DAY}
+    for status in (REVOKED, GOOD):
+        assert found(alice, make_answer(alice, status=status, **late)).state == "unknown"  # type: ignore[arg-type]
+
+
+def test_a_hold_ends_with_its_answer(ca: Entity, alice: Link) -> None:
+    hold = x509.ReasonFlags.certificate_hold
+    assert found(alice, make_answer(alice, signer=ca, status=REVOKED, reason=hold)).state == "revoked"
+    old = make_answer(
+        alice, signer=ca, status=REVOKED, this_update=NOW - 9 * DAY, next_update=NOW - 8 * DAY, reason=hold
+    )
+    assert "stale" in found(alice, old).detail and found(alice, old).state == "unknown"
+
+
+def test_a_forgeable_answer_says_nothing(ca: Entity, alice: Link) -> None:
+    """Signed by the CA's own key over SHA-1, as a made collision would be."""
+    assert isinstance(ca.key, rsa.RSAPrivateKey)
+    answer = make_answer(alice, signer=ca)
+    parsed = ocsp.load_der_ocsp_response(answer)
+    weak = ca.key.sign(parsed.tbs_response_bytes, padding.PKCS1v15(), hashes.SHA1())
+    sha256_with_rsa, sha1_with_rsa = bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d010105")
+    forged = answer.replace(parsed.signature, weak).replace(sha256_with_rsa, sha1_with_rsa)
+    assert found(alice, forged).state == "unknown"
+    assert found(alice, answer).state == "good"
 
 
 def test_what_is_no_answer(ca: Entity, alice: Link) -> None:

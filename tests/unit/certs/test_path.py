@@ -125,6 +125,32 @@ def test_limits_on_addresses_hold_wherever_the_address_stands(place: str) -> Non
     refused(issued("alice@notacme.example"))
 
 
+@pytest.mark.parametrize("above", [{"permitted_mail": ["acme.example"]}, {"excluded_mail": ["bank.example"]}])
+@pytest.mark.parametrize("place", ["alternative name", "subject"])
+def test_limits_of_every_authority_of_the_path_hold(above: dict[str, list[str]], place: str) -> None:
+    root = make_ca("Root")
+    limited = make_ca("Limited", root, **above)  # type: ignore[arg-type]
+    issuing = make_ca("Issuing", limited)
+
+    def issued(address: str) -> TrustedPath | Fault:
+        in_subject = place == "subject"
+        addresses = [address] if in_subject else []
+        leaf = make_user(address, issuing, san=not in_subject, dn_addresses=addresses)
+        return path(leaf, [root], [issuing, limited])
+
+    assert isinstance(issued("alice@acme.example"), TrustedPath)
+    refused(issued("ceo@bank.example"))
+
+
+def test_exclusion_beats_permission() -> None:
+    root = make_ca("Root")
+    acme = make_ca("Acme", root, permitted_mail=["acme.example"], excluded_mail=["ceo@acme.example"])
+    for dn_only in (False, True):
+        for address, good in (("alice@acme.example", True), ("ceo@acme.example", False), ("x@bank.example", False)):
+            leaf = make_user(address, acme, san=not dn_only, dn_addresses=[address] if dn_only else [])
+            assert isinstance(path(leaf, [root], [acme]), TrustedPath) is good
+
+
 def test_a_harmless_address_does_not_hide_another_one() -> None:
     root = make_ca("Root")
     acme = make_ca("Acme", root, permitted_mail=["acme.example"])

@@ -1,10 +1,15 @@
 """The trust list: deny beats everything and reaches down, allow speaks for one certificate."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import pytest
 
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.trust import Anchors
-from tests.pki import Entity, make_ca, make_user
+from ime_gateway.keys.signer import judge_signer
+from ime_gateway.keys.usable import Verdict, judge
+from tests.pki import NOW, Entity, make_ca, make_user
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,31 @@ def test_a_denied_authority_takes_all_below_it_by_every_path() -> None:
         fault = known.denial(alice.certificate)
         assert fault is not None and denied.certificate.subject in fault.detail
         assert (known.denial(bob.certificate) is not None) is (denied is root)
+
+
+def test_a_denied_authority_does_not_come_back_with_another_certificate() -> None:
+    root, other_root = make_ca("Root"), make_ca("Other Root")
+    denied = make_ca("Issuing", root)
+    twin = make_ca("Issuing", other_root, key=denied.key)
+    alice = make_user("alice@acme.example", twin)
+    trust = {denied.certificate.thumbprint: Line("deny", note="hacked")}
+    both = Anchors([root.certificate, other_root.certificate], [denied.certificate], trust)
+    fault = both.denial(twin.certificate)
+    assert fault is not None and fault.reason is Reason.CERTIFICATE_DENIED and "hacked" in fault.detail
+    found = judge_signer(alice.certificate, both, NOW.timestamp(), carried=[twin.certificate])
+    assert found.reason is Reason.CERTIFICATE_DENIED, "nor when it comes along in a mail"
+    for namesake in (make_ca("Issuing", other_root), make_ca("Other", other_root, key=denied.key)):
+        assert both.denial(namesake.certificate) is None
+    assert both.denial(make_user("bob@acme.example", root).certificate) is None
+
+
+@pytest.mark.parametrize("judged", [lambda *asked: judge(*asked, "personal"), judge_signer])
+def test_the_denial_of_an_authority_beats_the_line_that_allows_one_below_it(judged: Callable[..., Verdict]) -> None:
+    root = make_ca("Root")
+    issuing = make_ca("Issuing", root)
+    alice = make_user("alice@acme.example", issuing)
+    known = anchors([root], [issuing], x=(issuing, Line("deny")), y=(alice, Line("allow")))
+    assert judged(alice.certificate, known, NOW.timestamp()).reason is Reason.CERTIFICATE_DENIED
 
 
 def test_an_authority_with_the_name_of_a_denied_one_is_not_denied() -> None:

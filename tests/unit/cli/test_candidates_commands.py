@@ -15,6 +15,7 @@ from tests.exchange_world import authority, foreign_mail
 from tests.pki import Entity, make_user
 
 ACME, BOLT = "acme.example", "bolt.example"
+HEARD = ("--with", "Bob Bolt, +49 30 555", "--how", "phone")
 
 
 @pytest.fixture
@@ -55,6 +56,13 @@ def bring(change: Any, entity: Entity, owner: str, kind: Any = "person") -> str:
     return thumbprint
 
 
+@pytest.mark.parametrize("also", [(), ("ceo@bank.example",)])
+def test_names_of_others_are_warned_of(cli: Any, config: Path, change: Any, bolt: Entity, also: Any) -> None:
+    thumbprint = bring(change, authority(BOLT, dn_addresses=also), BOLT, "domain")
+    done = cli("cert", "approve", thumbprint, "--check", groups(thumbprint), *HEARD, "-c", config)
+    assert done.status == 0 and ("also names ceo@bank.example" in done.out) is bool(also)
+
+
 def test_candidates_are_listed_approved_and_rejected(cli: Any, config: Path, change: Any, bolt: Entity) -> None:
     bob, eve = make_user(f"bob@{BOLT}"), make_user(f"eve@{BOLT}")
     good, bad = bring(change, bob, f"bob@{BOLT}"), bring(change, eve, f"eve@{BOLT}")
@@ -65,9 +73,12 @@ def test_candidates_are_listed_approved_and_rejected(cli: Any, config: Path, cha
         (f"bob@{BOLT}", "pending", False, "certificate-untrusted"),
         (f"eve@{BOLT}", "pending", False, "certificate-untrusted"),
     }
-    wrong = cli("cert", "approve", good, "--check", groups(bad), "-c", config)
+    wrong = cli("cert", "approve", good, "--check", groups(bad), *HEARD, "-c", config)
     assert wrong.status == 1 and "Nothing was changed" in wrong.err
-    missing = cli("cert", "approve", good, "-c", config)
+    assert "all 16 groups differ: this is another certificate" in wrong.err and "cert reject" in wrong.err
+    unsaid = cli("cert", "approve", good, "--check", groups(good), "-c", config)
+    assert unsaid.status == 1 and '--with "PERSON, NUMBER" --how phone' in unsaid.err
+    missing = cli("cert", "approve", good, *HEARD, "-c", config)
     assert missing.status == 1 and "nothing was given" in missing.err
     done = cli(
         "cert", "approve", good[:20], "--check", groups(good).lower(), "--with", "Bob", "--how", "phone", "-c", config
@@ -87,7 +98,7 @@ def test_candidates_are_listed_approved_and_rejected(cli: Any, config: Path, cha
     [("xyz", "is no thumbprint"), ("12345", "is no thumbprint"), ("0123456789", "no candidate has such")],
 )
 def test_wrong_thumbprints_are_sentences(cli: Any, config: Path, thumbprint: str, words: str) -> None:
-    for command in (("approve", thumbprint, "--check", "x"), ("reject", thumbprint)):
+    for command in (("approve", thumbprint, "--check", "x", *HEARD), ("reject", thumbprint)):
         result = cli("cert", *command, "-c", config)
         assert result.status == 1 and words in result.err
 
@@ -95,7 +106,7 @@ def test_wrong_thumbprints_are_sentences(cli: Any, config: Path, thumbprint: str
 def test_candidate_of_an_unknown_domain_needs_its_partner_first(cli: Any, config: Path, change: Any) -> None:
     theirs = authority("new.example")
     thumbprint = bring(change, theirs, "new.example", "domain")
-    result = cli("cert", "approve", thumbprint, "--check", thumbprint, "-c", config)
+    result = cli("cert", "approve", thumbprint, "--check", thumbprint, *HEARD, "-c", config)
     assert result.status == 1 and "domain add new.example" in result.err
     assert cli("cert", "candidates", "--json", "-c", config).json[0]["state"] == "pending"
     assert change(lambda live: (live.view().trust, live.checks.list(thumbprint))) == ({}, [])
@@ -103,7 +114,7 @@ def test_candidate_of_an_unknown_domain_needs_its_partner_first(cli: Any, config
 
 def test_unfit_candidate_is_refused(cli: Any, config: Path, change: Any, bolt: Entity) -> None:
     thumbprint = bring(change, authority(BOLT, expired=True), BOLT, "domain")
-    result = cli("cert", "approve", thumbprint, "--check", thumbprint, "-c", config)
+    result = cli("cert", "approve", thumbprint, "--check", thumbprint, *HEARD, "-c", config)
     assert result.status == 1 and "certificate-expired" in result.err
 
 
@@ -111,9 +122,9 @@ def test_certificate_for_several_owners_asks_whose(cli: Any, config: Path, chang
     shared = make_user(f"bob@{BOLT}", dn_addresses=[f"rob@{BOLT}"])
     thumbprint = bring(change, shared, f"bob@{BOLT}")
     bring(change, shared, f"rob@{BOLT}")
-    result = cli("cert", "approve", thumbprint, "--check", thumbprint, "-c", config)
+    result = cli("cert", "approve", thumbprint, "--check", thumbprint, *HEARD, "-c", config)
     assert result.status == 1 and "--owner" in result.err
-    result = cli("cert", "approve", thumbprint, "--check", thumbprint, "--owner", f"ROB@{BOLT}", "-c", config)
+    result = cli("cert", "approve", thumbprint, "--check", thumbprint, "--owner", f"ROB@{BOLT}", *HEARD, "-c", config)
     assert result.status == 0, result.err
 
 
@@ -133,7 +144,9 @@ def test_announce_says_what_is_missing_and_then_announces(cli: Any, config: Path
     assert (event["event"], event["reason"]) == ("accepted", "key-exchange")
 
 
-def test_self_test_without_answer_is_one_direction(cli: Any, config: Path, change: Any, bolt: Entity) -> None:
+def test_self_test_without_answer_is_one_direction(
+    cli: Any, config: Path, change: Any, bolt: Entity, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refused = cli("domain", "test", BOLT, "--wait", "0", "-c", config)
     assert refused.status == 1 and "cannot be encrypted" in refused.err
     thumbprint = bolt.certificate.thumbprint
@@ -147,6 +160,11 @@ def test_self_test_without_answer_is_one_direction(cli: Any, config: Path, chang
     assert (result["there"]["encrypted_to"], result["there"]["delivery"]) == (thumbprint, "queued")
     last = cli("domain", "test", BOLT, "--last", "-c", config)
     assert last.status == 1 and "no answer yet: one direction at most is proved" in last.out
+    delivery = "ime_gateway.admin.partner_test_desk.PartnerTestDesk._delivery"
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, lambda *_: ("deferred", "connection refused"))
+        deferred = cli("domain", "test", BOLT, "--last", "--json", "-c", config)
+    assert deferred.status == 1 and "waits for another attempt: connection refused" in deferred.json["problems"][0]
     by_hand = cli("domain", "test", BOLT, "--to", f"postmaster@{BOLT}", "--wait", "0", "-c", config)
     assert by_hand.status == 1 and f"sent to postmaster@{BOLT}" in by_hand.out
 

@@ -3,12 +3,16 @@
 import io
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ime_gateway.admin.ime_keys import groups
-from tests.pki import Entity, make_user
+from ime_gateway.app.installation import open_current_installation
+from ime_gateway.app.preflight.store_checks import _domain_keys
+from ime_gateway.settings.site import Policy
+from tests.pki import DAY, NOW, Entity, make_user
 
 AUTHORITY = "domain-confidentiality-authority@partner.example"
 
@@ -23,6 +27,100 @@ def file(tmp_path: Path, partner: Entity) -> Path:
     path = tmp_path / "partner.pem"
     path.write_bytes(partner.pem)
     return path
+
+
+def test_certificates_with_names_of_others_are_warned_of(cli, config: Path, tmp_path: Path) -> None:
+    for name, command in (("one.example", "add"), ("*.two.example", "add"), ("one.example", "set")):
+        domain = name.removeprefix("*.")
+        local = "domain-confidentiality-authority@" + ("a." if name.startswith("*") else "") + domain
+        several = make_user(local, dn_addresses=["ceo@bank.example", "cfo@bank.example"])
+        (tmp_path / "several.pem").write_bytes(several.pem)
+        done = cli("domain", command, name, "--certificate", tmp_path / "several.pem", "-c", config)
+        thumbprint = several.certificate.thumbprint
+        warning = f"WARNING: certificate {thumbprint} of {name} also names ceo@bank.example and 1 more"
+        assert done.status == 0 and warning in done.out
+        assert warning in cli("domain", "show", name, "-c", config).out
+
+
+def test_unused_certificates_are_told_when_they_are_stored(cli, config: Path, file: Path, tmp_path: Path) -> None:
+    here = ("-c", config)
+    added = cli("domain", "add", "partner.example", "encryption=opportunistic", "--certificate", file, *here)
+    assert added.status == 0 and "is not used: certificate-untrusted: " in added.out
+    verify = f'Next: ime-gateway trust verify {file} --with "PERSON, NUMBER" --how phone, then: ime-gateway trust allow'
+    assert f"{verify} {file}\n" in added.out
+    assert "until then mail to them goes out unencrypted" in added.out
+    assert cli("trust", "allow", file, *here).status == 0
+    weak = make_user(AUTHORITY, key_bits=1024)
+    (tmp_path / "weak.pem").write_bytes(weak.pem)
+    brought = cli("domain", "set", "partner.example", "--certificate", tmp_path / "weak.pem", *here)
+    assert f"note: {weak.certificate.thumbprint} is not used: certificate-weak: " in brought.out
+    assert "trust verify" not in brought.out and "until then" not in brought.out
+    archive = cli("domain", "set", "global", "--certificate", tmp_path / "weak.pem", *here)
+    assert "is not used: certificate-weak" in archive.out and "until then" not in archive.out
+
+
+def test_what_holds_everywhere_is_shown(cli, config: Path, file: Path, partner: Entity) -> None:
+    here = ("-c", config)
+    assert cli("domain", "set", "global", "revocation=hard-fail", "--certificate", file, *here).status == 0
+    shown = cli("domain", "show", "global", "--json", *here).json
+    assert (shown["kind"], shown["revocation"], shown["origins"]["revocation"]) == ("global", "hard-fail", "global")
+    assert shown["origins"]["overlap_days"] == "default"
+    assert [one["thumbprint"] for one in shown["certificates"]] == [partner.certificate.thumbprint]
+    assert "hard-fail" in cli("domain", "show", "global", *here).out
+    assert "cannot be removed" in cli("domain", "remove", "global", *here).err
+
+
+def test_what_ends_soon_or_has_ended_is_told(cli, config: Path, tmp_path: Path) -> None:
+    here = ("-c", config)
+    for name, end in (("soon", NOW + 5 * DAY + DAY / 2), ("ended", NOW - DAY)):
+        path = tmp_path / f"{name}.pem"
+        path.write_bytes(make_user(AUTHORITY, not_before=NOW - 9 * DAY, not_after=end).pem)
+        assert cli("domain", "add", f"{name}.example", "--certificate", path, *here).status == 0
+        allowed = cli("trust", "allow", path, *here)
+        assert ("note: it is not used all the same: certificate-expired" in allowed.out) is (name == "ended")
+        assert ("--allow-expired" in allowed.out) is (name == "ended")
+        shown = cli("domain", "show", f"{name}.example", *here).out
+        assert ("ends in 5 days" in shown) is (name == "soon")
+    findings = cli("check", "--json", *here).out
+    assert "its last certificate expires at" in findings and "domain set soon.example --certificate FILE" in findings
+
+
+def test_a_change_of_keys_that_goes_its_way_is_no_warning(cli, config: Path) -> None:
+    here = ("-c", config)
+    assert cli("domain", "add", "acme.example", "deliver_to=smtp://127.0.0.1:9", "--managed", *here).status == 0
+    assert cli("domain", "key", "generate", "acme.example", *here).status == 0
+    assert cli("domain", "key", "rollover", "acme.example", *here).status == 0
+    with open_current_installation(config) as installation:
+        with installation.store.registry.transaction(write=False) as live:
+            keys = live.domain_keys.list("acme.example")
+        told = [replace(key, announced_at=NOW.timestamp()) if key.state == "next" else key for key in keys]
+    (before,) = _domain_keys("acme.example", keys, Policy(), NOW.timestamp())
+    (after,) = _domain_keys("acme.example", told, Policy(), NOW.timestamp())
+    assert (before.level, after.level) == ("warning", "ok")
+    assert "not announced" in before.message and "takes over at" in after.message
+
+
+def test_files_of_the_wrong_kind_say_what_to_bring(cli, config: Path, tmp_path: Path, partner: Entity) -> None:
+    sealed = tmp_path / "sealed.p12"
+    sealed.write_bytes(partner.pkcs12("secret"))
+    for words in (("domain", "add", "p.example", "--certificate", sealed), ("trust", "allow", sealed)):
+        assert "ask for the certificate alone (.cer, .pem)" in cli(*words, "-c", config).err
+    assert "give --password-file or --password-env" in cli("cert", "import", sealed, "-c", config).err
+
+
+def test_a_test_that_cannot_be_sent_answers_in_json(cli, config: Path) -> None:
+    result = cli("domain", "test", "nobody.example", "--json", "-c", config)
+    assert result.status == 1 and result.json["state"] == "failed"
+    assert "is no partner domain" in result.json["problems"][0]
+
+
+def test_check_of_our_own_domain_points_to_its_keys(cli, config: Path) -> None:
+    here = ("-c", config)
+    assert cli("domain", "add", "acme.example", "deliver_to=smtp://127.0.0.1:9", "--managed", *here).status == 0
+    assert cli("domain", "key", "generate", "acme.example", *here).status == 0
+    checked = cli("cert", "check", "acme.example", *here)
+    assert checked.status == 0 and "ime-gateway domain key show acme.example" in checked.out
+    assert "no certificate is known" not in checked.out
 
 
 def test_a_partner_in_one_sitting(cli, config: Path, file: Path, partner: Entity, tmp_path: Path) -> None:

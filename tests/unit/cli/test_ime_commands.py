@@ -196,4 +196,7 @@ def test_as_a_process(ime: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     refused = program("show", "other.example")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == "ime-gateway: other.example is no managed domain; see: ime-gateway domain list\n"
+    assert refused.stderr == (
+        "ime-gateway: other.example is no managed domain; first:"
+        " ime-gateway domain add other.example --managed deliver_to=smtp://HOST:PORT\n"
+    )

@@ -116,7 +116,10 @@ def test_certificates(cli, config: Path, site: Path, anna, root, tmp_path: Path)
     assert cli("trust", "deny", tmp_path / "stranger.pem", "-c", config).status == 0
     assert cli("cert", "show", thumbprint, "--json", "-c", config).json["reason"] == "certificate-denied"
     assert [row["verdict"] for row in cli("trust", "list", "--json", "-c", config).json] == ["deny"]
-    assert "nothing changed" in cli("trust", "deny", thumbprint, "-c", config).out
+    again = cli("trust", "deny", thumbprint, "-c", config).out
+    assert "nothing changed" in again and "deny its file" not in again
+    assert "deny its file" in cli("trust", "deny", "ab" * 32, "-c", config).out
+    assert cli("trust", "remove", "ab" * 32, "-c", config).status == 0
     assert cli("trust", "remove", tmp_path / "stranger.pem", "-c", config).status == 0
     assert "empty" in cli("trust", "list", "-c", config).out
     assert cli("trust", "allow", "sha256:12", "-c", config).status == 1
@@ -175,3 +178,12 @@ def test_a_person_who_calls_themselves_a_ca(cli, config: Path, root, tmp_path: P
     assert "note: it is a CA certificate and belongs to nobody; if it is a person's: --address ADDRESS" in taken.out
     named = cli("cert", "import", tmp_path / "root.pem", "--address", "eve@x.example", "-c", config)
     assert "belongs to nobody" not in named.out
+
+
+def test_an_export_tells_what_stays_behind(cli, config: Path, site: Path, tmp_path: Path) -> None:
+    assert cli("apply", site, "-c", config).status == 0
+    assert cli("domain", "key", "generate", "acme.example", "-c", config).status == 0
+    sentence = "The domain key stays behind (--with-keys takes it along): that of acme.example."
+    shown = cli("export", "-c", config)
+    assert f"# {sentence}" in shown.out.splitlines() and sentence in shown.err
+    assert sentence in cli("export", "-c", config, "--out", tmp_path / "out").err

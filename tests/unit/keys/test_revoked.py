@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from ime_gateway.base.reasons import Reason
-from ime_gateway.certs.revocation import Finding, Link, sources
+from ime_gateway.certs.revocation import Finding, Link, combined, sources
 from ime_gateway.certs.trust import Anchors
 from ime_gateway.keys.signer import judge_signer
 from ime_gateway.keys.usable import Verdict, judge
@@ -80,6 +80,12 @@ def test_not_knowing_is_a_fault_of_hard_fail_only(world: World, state: str, who:
     assert hard.reason is Reason.REVOCATION_UNKNOWN and not hard.usable
     assert soft.usable and soft.reason is Reason.PERSONAL_CERTIFICATE
     assert len(hard.unasked) == len(soft.unasked) == (1 if state == "unasked" else 0)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_revocation_of_any_source_beats_what_the_others_say(turned: bool) -> None:
+    told = [Finding("good", "", 9.0), Finding("revoked", "says one", 5.0), Finding("unasked", "", 1.0)]
+    assert combined(told[::-1] if turned else told) == Finding("revoked", "says one", 5.0)
 
 
 def test_off_asks_nothing(world: World) -> None:

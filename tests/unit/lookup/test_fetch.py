@@ -29,6 +29,18 @@ def get(url: str, *, seconds: float = 20.0, allowed: tuple[ipaddress.IPv4Network
     return got.why if isinstance(got, Unfetched) else got
 
 
+def test_the_connection_goes_to_the_address_that_was_judged(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name whose answer changes between the look and the leap (DNS rebinding) is asked for once only."""
+    answers = [
+        [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", web.port))],
+        [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", web.port))],
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers.pop(0))
+    web.give("/a", b"octets")
+    assert get(f"http://crl.example:{web.port}/a") == b"octets"
+    assert len(answers) == 1 and web.headers[0]["host"] == f"crl.example:{web.port}"
+
+
 def test_get_and_post(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9/")
     web.give("/a?b=c", b"octets")
@@ -176,3 +188,16 @@ def test_cancelling_breaks_the_connection_off() -> None:
         await server.wait_closed()
 
     asyncio.run(go())
+
+
+def test_troubles_of_the_network_are_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens
+        refused = get(f"http://127.0.0.1:{taken.getsockname()[1]}/a.crl")
+    assert refused == "the server refused the connection"
+
+    def unknown(*_: object, **__: object) -> object:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    assert get("http://crl.example/a.crl") == "the name of the server cannot be resolved"

@@ -97,6 +97,27 @@ def test_a_forwarded_mail_is_known_by_what_it_carries(core: Core) -> None:
     refused(send(core, data)[0])
 
 
+@pytest.mark.parametrize(
+    "said", ["application/octet-stream; name=it.eml", "application/mbox", "text/plain; name=it.eml"]
+)
+def test_a_mail_attached_as_a_file_is_known_too(core: Core, said: str) -> None:
+    inner = f"From: eve@partner.example\nMessage-ID: <{SECRET}>\n\n{CANARY}\n"
+    parts = f"--b\n\nsee this\n--b\nContent-Type: {said}\n\n{inner}\n--b--\n"
+    head = f"From: anna@acme.example\nTo: {FRIEND}\nContent-Type: multipart/mixed; boundary=b\n\n"
+    refused(send(core, (head + parts).encode())[0])
+
+
+def test_an_answer_in_the_costume_of_openpgp_is_in_clear(core: Core) -> None:
+    """It would be exempt, being encrypted already."""
+    costume = (
+        'Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b\n\n--b\n'
+        "Content-Type: application/pgp-encrypted\n\nVersion: 1\n--b\nContent-Type: application/octet-stream\n\n"
+        f"-----BEGIN PGP MESSAGE-----\n\n{CANARY} it is\n-----END PGP MESSAGE-----\n--b--\n"
+    )
+    head = f"From: anna@acme.example\nTo: {FRIEND}\nIn-Reply-To: <{SECRET}>\n"
+    refused(send(core, (head + costume).encode())[0])
+
+
 def test_a_large_mail_is_looked_through_as_well(core: Core) -> None:
     filler = "x" * 70 + "\n"
     parts = f"--b\n\n{filler * 5000}\n--b\nContent-Type: message/rfc822\n\nMessage-ID: <{SECRET}>\n\nx\n--b--\n"

@@ -13,7 +13,8 @@ from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.settings.site import ManagedDomain, PartnerDomain
 from ime_gateway.smime.sign import SigningKey, multipart_signed
 from tests.core import Core, Delivered, close, make_core, person
-from tests.pki import make_user
+from tests.pki import Entity, make_user
+from tests.smime_mail import encrypted, mail, signed
 
 TO = "to@bolt.example"
 BLIND = ("blind@bolt.example", "other@bolt.example")
@@ -36,6 +37,7 @@ BODIES = {"plain": TEXT, "OpenPGP signed at the desktop": DESKTOP_SIGNED, "S/MIM
 class Companies:
     acme: Core
     bolt: Core
+    key_of_bolt: Entity
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def both(tmp_path: Path) -> Iterator[Companies]:
             live.put_trust(TrustEntry(keys[theirs].certificate.thumbprint, "allow", note="by phone"))
 
         cores[ours].configure(act)
-    yield Companies(cores["acme"], cores["bolt"])
+    yield Companies(cores["acme"], cores["bolt"], keys["bolt"])
     for core in cores.values():
         close(core)
 
@@ -94,3 +96,16 @@ def test_a_captured_copy_is_opened_for_nobody_else(both: Companies, body: bytes)
         assert found.reason == "ciphertext-reused" and b"orchid-7431" not in found.wire
     found = arrived(both.bolt, visible.wire, BLIND[0])[BLIND[0]]
     assert b"orchid-7431" not in found.wire
+
+
+def test_a_made_up_authority_binds_nothing(both: Companies) -> None:
+    """A thief wraps a captured mail in a signature of his own making, whose header names him."""
+    [visible] = sent(both.acme, TEXT, TO)
+    start, media_type, rest = visible.wire.partition(b"Content-Type: application/pkcs7-mime;")
+    assert start and media_type
+    captured = (media_type + b' hp="cipher";' + rest).replace(b"\r\n", b"\n")
+    head = b"From: anna@acme.example\nTo: thief@bolt.example\nSubject: x\nHP-Outer: Subject: [...]\n"
+    resigned = signed(head + captured, make_user("domain-signing-authority@acme.example"))
+    attack = mail(encrypted(resigned, both.key_of_bolt), "anna@acme.example", "thief@bolt.example")
+    found = arrived(both.bolt, attack, "thief@bolt.example")["thief@bolt.example"]
+    assert found.reason == "ciphertext-reused" and b"orchid-7431" not in found.wire

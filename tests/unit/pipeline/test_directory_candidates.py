@@ -1,10 +1,11 @@
 """Directories behind the decision: who is asked about, what is believed, and what happens when nobody answers."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -22,11 +23,14 @@ from ime_gateway.ports.address_directory import (
     NotExpandable,
 )
 from ime_gateway.ports.directory import TrustEntry
+from ime_gateway.ports.revocation import StoredAnswer
 from ime_gateway.settings.site import AddressSettings, PartnerDomain, Policy
 from tests.core import PSEUDO, Core, Delivered, close, make_core, person
-from tests.pki import make_user
+from tests.pki import make_ca, make_user
+from tests.revocation import make_crl, points
 
 DOWN = NoDirectoryAnswer("directory corp did not answer within 3 s")
+CRL = "http://127.0.0.1:1/a.crl"
 DCA = "domain-confidentiality-authority"
 
 
@@ -79,6 +83,11 @@ class World:
         assert isinstance(planned, Planned)
         assert len(planned.plan.recipients) == 1
         return planned.plan.recipients[0]
+
+    def learnt(self, url: str, der: bytes) -> None:
+        """A list that was fetched before."""
+        now = time.time()
+        asyncio.run(self.core.store.revocations.keep(StoredAnswer("crl", url, der, now, now + 9e5, now, "", now)))
 
     def send(self, mail: bytes, recipients: list[str]) -> tuple[Any, list[Delivered]]:
         return self.core.send(mail, "anna@acme.example", recipients)
@@ -163,6 +172,28 @@ def test_no_directory_vouches_past_a_denial_or_an_end(world: World) -> None:
     thumbprint = person("zoe@acme.example").certificate.thumbprint
     world.configure(lambda live: live.put_trust(TrustEntry(thumbprint, "deny")))
     assert world.one(encrypted("zoe@acme.example"), "zoe@acme.example").reason is Reason.CERTIFICATE_DENIED
+
+
+@pytest.mark.parametrize(
+    ("mode", "listed", "reason"),
+    [
+        ("soft-fail", True, Reason.CERTIFICATE_REVOKED),
+        ("soft-fail", False, Reason.PERSONAL_CERTIFICATE),
+        ("hard-fail", None, Reason.REVOCATION_UNKNOWN),
+        ("off", True, Reason.PERSONAL_CERTIFICATE),
+    ],
+)
+def test_no_directory_vouches_past_a_revocation(
+    world: World, mode: Literal["soft-fail", "hard-fail", "off"], listed: bool | None, reason: Reason
+) -> None:
+    root = make_ca("Revoking Root")
+    zoe = make_user("zoe@acme.example", root, extra=[points(CRL)])
+    world.configure(lambda live: live.put_root(root.certificate))
+    world.configure(lambda live: live.put_policy(Policy(revocation=mode)))
+    world.directories.people["zoe@acme.example"] = DirectoryAnswer((FoundCertificate(zoe.certificate, "corp", True),))
+    if listed is not None:
+        world.learnt(CRL, make_crl(root, [zoe] if listed else []))
+    assert world.one(encrypted("zoe@acme.example"), "zoe@acme.example").reason is reason
 
 
 def test_what_was_imported_and_works_is_never_replaced_and_nobody_is_asked(world: World) -> None:

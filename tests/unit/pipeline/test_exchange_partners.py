@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 import structlog
 
-from ime_gateway.base.errors import UserError
+from ime_gateway.base.errors import UnreadableCertificate, UserError
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.ports.directory import TrustEntry
+from ime_gateway.ports.incoming import CANDIDATES_OF_ONE_SENDER
+from ime_gateway.ports.revocation import StoredAnswer
+from ime_gateway.smime.owned_key import OwnedKey
 from tests import openssl
 from tests.core import close
 from tests.exchange_world import ACME, BOLT, Gateway, authority, foreign_mail, make_gateway, post
-from tests.pki import DAY, NOW, Entity
+from tests.pki import DAY, NOW, Entity, make_ca, make_user
+from tests.revocation import make_crl, points
 
 
 @pytest.fixture
@@ -249,6 +253,78 @@ def test_automatic_rollover_needs_a_current_trusted_signer(pair: tuple[Gateway, 
     assert all(one.state == "pending" for one in bolt.candidates(""))
 
 
+def test_an_heir_with_names_of_others_waits(pair: tuple[Gateway, Gateway]) -> None:
+    """A partner, or who stole its key, must not have the people of other companies believed."""
+    acme, bolt = pair
+    bolt.knows(acme, rollover="automatic")
+    heir = next_key(acme, dn_addresses=["ceo@bank.example"])
+    announce(acme)
+    post(acme, bolt)
+    assert bolt.certificates_of(ACME) == [acme.key.certificate.thumbprint]
+    assert heir.certificate.thumbprint not in bolt.look(lambda live: live.view()).trust
+    [candidate] = bolt.candidates()
+    assert candidate.certificate == heir.certificate and "it names ceo@bank.example" in candidate.evidence
+
+
+def test_junk_starves_no_announcement(pair: tuple[Gateway, Gateway], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may write the partner's address on an envelope; only the partner signs as the partner."""
+    monkeypatch.setattr("ime_gateway.store.candidate_rows.MOST_PENDING", CANDIDATES_OF_ONE_SENDER)
+    acme, bolt = pair
+    for number in range(CANDIDATES_OF_ONE_SENDER + 1):
+        junk = make_user(f"x{number}@{ACME}", kind="p256")
+        bolt.takes(acme.exchange, bolt.exchange, foreign_mail(junk, f"x{number}@{ACME}", bolt.exchange))
+    assert len(bolt.candidates()) == CANDIDATES_OF_ONE_SENDER
+    following = next_key(acme)
+    announce(acme)
+    post(acme, bolt)
+    [announced] = [one for one in bolt.candidates() if one.origin == "announcement"]
+    assert announced.certificate == following.certificate
+
+
+def test_an_announcement_that_is_dropped_is_an_error(pair: tuple[Gateway, Gateway]) -> None:
+    """Signed with a certificate of the partner's that is believed no more: it has no more room than other mail."""
+    acme, bolt = pair
+    bolt.core.configure(lambda live: live.delete_trust(acme.key.certificate.thumbprint))
+    for number in range(CANDIDATES_OF_ONE_SENDER):
+        junk = make_user(f"x{number}@{ACME}", kind="p256")
+        bolt.takes(acme.exchange, bolt.exchange, foreign_mail(junk, f"x{number}@{ACME}", bolt.exchange))
+    following = next_key(acme)
+    announce(acme)
+    with structlog.testing.capture_logs() as logs:
+        post(acme, bolt)
+    [error] = [line for line in logs if line["log_level"] == "error"]
+    assert (error["partner"], error["thumbprint"]) == (ACME, following.certificate.thumbprint)
+    assert "too many wait" in bolt.last_line()
+
+
+@pytest.mark.parametrize("verdict", ["denied", "revoked"])
+def test_an_heir_that_is_out_of_force_takes_nothing(pair: tuple[Gateway, Gateway], verdict: str) -> None:
+    """Deny beats an announcement, and so does the list of the authority that issued the heir."""
+    acme, bolt = pair
+    bolt.knows(acme, rollover="automatic")
+    authority_of_acme = make_ca("Acme CA")
+    url = "http://crl.acme.example/ca.crl"
+    following = next_key(acme, issuer=authority_of_acme, extra=[points(url)])
+
+    def out_of_force(live: Any) -> None:
+        live.put_root(authority_of_acme.certificate)
+        if verdict == "denied":
+            live.put_trust(TrustEntry(following.certificate.thumbprint, "deny", note="stolen"))
+
+    bolt.core.configure(out_of_force)
+    if verdict == "revoked":
+        now, crl = NOW.timestamp(), make_crl(authority_of_acme, [following])
+        answer = StoredAnswer("crl", url, crl, now, now + 86_400.0, now)
+        bolt.core.run(bolt.core.store.revocations.keep(answer))
+    announce(acme)
+    post(acme, bolt)
+    assert bolt.certificates_of(ACME) == [acme.key.certificate.thumbprint]
+    line = bolt.look(lambda live: live.view()).trust.get(following.certificate.thumbprint)
+    assert (line and line.verdict) == ("deny" if verdict == "denied" else None)
+    [candidate] = bolt.candidates()
+    assert candidate.state == "pending" and verdict in candidate.evidence
+
+
 def test_announcement_comes_again_without_effect(pair: tuple[Gateway, Gateway]) -> None:
     acme, bolt = pair
     following = next_key(acme)
@@ -357,6 +433,22 @@ def test_answer_in_clear_names_the_missing_encryption(pair: tuple[Gateway, Gatew
     result: Any = acme.test_desk.result(begun.token_hash)
     assert result["state"] == "failed"
     assert "the answer came in clear: the partner does not encrypt to us" in result["problems"]
+
+
+@pytest.mark.parametrize("address", [f"key-exchange@{ACME}", f"anna@{ACME}"])
+def test_a_key_of_ours_that_cannot_be_read_puts_mail_off(
+    pair: tuple[Gateway, Gateway], address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the mail would count as not encrypted to us, and its sender as served."""
+    acme, bolt = pair
+
+    def unreadable(*_: object) -> None:
+        raise UnreadableCertificate("the private key cannot be read")
+
+    monkeypatch.setattr(OwnedKey, "from_pkcs8", unreadable)
+    mail = foreign_mail(bolt.key, f"bob@{BOLT}", address, reader=acme.key)
+    outcome = acme.takes(f"bob@{BOLT}", address, mail)
+    assert isinstance(outcome, Refused) and outcome.temporary and outcome.reason == "store-unavailable"
 
 
 @pytest.mark.parametrize("content", [b"no CMS at all", b"MIIBAAAA", b""])

@@ -94,6 +94,17 @@ def test_automatic_does_not_take_self_signed_ones(acme: Gateway) -> None:
     assert len(acme.candidates()) == 1
 
 
+@pytest.mark.parametrize("leads", [False, True])
+def test_automatic_wants_a_path_whatever_the_trust_list_allows(acme: Gateway, leads: bool) -> None:
+    root = make_ca()
+    policy(acme, "automatic", root)
+    bob = make_user(BOB, root if leads else None)
+    acme.core.configure(lambda live: live.put_trust(TrustEntry(bob.certificate.thumbprint, "allow")))
+    give(acme, bob)
+    assert in_force(acme) == ([bob.certificate] if leads else [])
+    assert [one.state for one in acme.candidates("")] == ["approved" if leads else "pending"]
+
+
 @pytest.mark.parametrize(
     "case", ["other author", "expired", "denied", "ours", "for signing only", "changed", "attachment only"]
 )

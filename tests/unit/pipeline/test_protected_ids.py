@@ -114,6 +114,50 @@ def test_a_mail_server_may_quote_the_header_in_its_text(text: str) -> None:
     assert names(f"From: a@x\n\n{text}") == frozenset()
 
 
+FILES = {
+    "application/octet-stream; name=a.eml": True,
+    "application/octet-stream; name=A.EML": True,
+    "text/plain; name=a.eml": True,
+    "application/mbox": True,
+    "application/octet-stream; name=inbox.mbox": True,
+    "application/octet-stream; name=a.msg": True,
+    "application/vnd.ms-outlook": True,
+    "multipart/x-unknown; name=a.mht": True,
+    "application/octet-stream\nContent-Disposition: attachment; filename=page.mhtml": True,
+    "application/octet-stream; name=a.bin": False,
+    "text/plain": False,
+}
+
+
+@pytest.mark.parametrize("encoding", ["7bit", "base64", "quoted-printable"])
+@pytest.mark.parametrize(("said", "found"), FILES.items(), ids=FILES)
+def test_mail_attached_as_a_file_is_found(said: str, found: bool, encoding: str) -> None:
+    text = f"From k@x Mon Nov 23 06:00:00 2026\nSubject: x\nMessage-ID: <{SECRET}>\n\nbody\n".encode()
+    text += b"x" * 70 + b"\n"
+    coded = {"base64": base64.encodebytes, "quoted-printable": quopri.encodestring}.get(encoding, bytes)(text)
+    part = f"Content-Type: {said}\nContent-Transfer-Encoding: {encoding}\n\n{coded.decode()}"
+    data = f"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nsee\n--b\n{part}\n--b--\n"
+    assert (SECRET in (names(data) or ())) is found
+    assert SECRET in (names(data, quoted=True) or ()), "a mail server that returns it by itself"
+
+
+def test_what_outlook_saves_is_found() -> None:
+    """Its header stands there as UTF-16, between blocks of other things."""
+    text = f"Received: x\r\nMessage-ID: <{SECRET}>\r\nSubject: x\r\n".encode("utf-16-le")
+    coded = base64.encodebytes(b"\xd0\xcf\x11\xe0" + b"\xff\x00" * 5000 + text + b"\x01" * 5000).decode()
+    head = "Content-Type: application/octet-stream; name=x.msg\nContent-Transfer-Encoding: base64\n\n"
+    assert SECRET in (names(head + coded) or ())
+
+
+@pytest.mark.parametrize("own", ["a<b@x", "a<b@x>", "<a<b@x>>", "a>b@x"])
+def test_a_name_with_a_bracket_inside_is_known_however_it_is_answered(own: str) -> None:
+    remembered = set(header_ids(parse_fields(f"Message-ID: {own}\r\n".encode()), ("message-id",)))
+    bare = own.strip("<>")
+    for answer in (own, bare, f"<{bare}>", f"<first@x> <{bare}>", f"<first@x>\n {own}"):
+        for field in ("In-Reply-To", "References"):
+            assert remembered & (names(f"{field}: {answer}\n\nx\n") or set()), answer
+
+
 def test_ordinary_mail_speaks_of_itself_only() -> None:
     assert names("Message-ID: <own@x>\nSubject: x\n\nbody\n", quoted=True) == {"own@x"}
     assert names("Subject: x\n\nbody\n") == frozenset()

@@ -155,7 +155,7 @@ def test_a_server_that_is_down_is_left_alone_for_a_while(ca: Entity, alice: Enti
 
     async def go() -> None:
         found = await world.verdict(alice)
-        assert found.reason is Reason.REVOCATION_UNKNOWN and "nothing answers" in found.detail
+        assert found.reason is Reason.REVOCATION_UNKNOWN and f"{CRL}: nothing answers" in found.detail
         await world.verdict(alice)
         assert (await world.verdict(alice, world.another_worker())).reason is Reason.REVOCATION_UNKNOWN
         assert world.net.asked == [CRL], "other workers know that it was tried"
@@ -183,6 +183,53 @@ def test_what_was_known_survives_a_server_that_lies(ca: Entity, alice: Entity) -
             assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED
             assert world.store.rows["crl", CRL].der == good
         assert len(world.net.asked) == 4, "the first two lies were asked for after half of its life"
+
+    run(go())
+
+
+@pytest.mark.parametrize("mode", ["soft-fail", "hard-fail"])
+def test_silencing_the_server_brings_no_revoked_certificate_back(ca: Entity, alice: Entity, mode: str) -> None:
+    world = World(ca, mode=mode)
+
+    async def go() -> None:
+        world.net.gives[CRL] = make_crl(ca, [alice], this_update=NOW - DAY, next_update=NOW + HOUR)
+        assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED or mode == "soft-fail"
+        await settled(world.worker)
+        world.net.gives.clear()
+        for hours in (2, 200, 2000):
+            world.moment = (NOW + hours * HOUR).timestamp()
+            for worker in (world.worker, world.another_worker()):
+                assert (await world.verdict(alice, worker)).reason is Reason.CERTIFICATE_REVOKED
+                await settled(worker)
+        assert len(world.net.asked) > 1, "a newer list is asked for all the same"
+        start, end = NOW + 2000 * HOUR, NOW + 2100 * HOUR
+        world.net.gives[CRL] = make_crl(ca, this_update=start, next_update=end)
+        for _ in range(3):
+            world.moment += 2 * RECHECK_SECONDS
+            await world.verdict(alice)
+            await settled(world.worker)
+        assert (await world.verdict(alice)).usable, "a newer list says otherwise"
+
+    run(go())
+
+
+def test_an_older_ocsp_answer_lifts_no_revocation(ca: Entity) -> None:
+    """Answers carry no nonce: whoever sits on the wire can give the one of yesterday again."""
+    bob = make_user("bob@acme.example", ca, extra=[responder(OCSP)])
+    about = Link(bob.certificate, ca.certificate)
+    world = World(ca)
+
+    async def go() -> None:
+        revoked = make_answer(about, signer=ca, status=OCSPCertStatus.REVOKED, this_update=NOW - HOUR)
+        world.net.gives[OCSP] = revoked
+        assert (await world.verdict(bob)).reason is Reason.CERTIFICATE_REVOKED
+        world.net.gives[OCSP] = make_answer(about, signer=ca, this_update=NOW - 2 * HOUR, next_update=NOW + 9 * DAY)
+        world.moment = (NOW + 20 * HOUR).timestamp()
+        await world.verdict(bob)
+        await settled(world.worker)
+        assert len(world.net.asked) == 2
+        assert (await world.verdict(bob)).reason is Reason.CERTIFICATE_REVOKED
+        assert world.store.rows["ocsp", question_name(about)].der == revoked
 
     run(go())
 
@@ -316,13 +363,13 @@ def test_verdicts_of_one_message_are_asked_for_together_and_kept(ca: Entity, ali
         assert {await world.net.arrivals.get(), await world.net.arrivals.get()} == {CRL, OTHER}
         for held in world.net.held.values():
             held.set()
-        await task
-        assert verdicts.verdict(alice.certificate, "personal", MOMENT).usable
-        assert verdicts.verdict(bob.certificate, "domain", MOMENT).reason is Reason.CERTIFICATE_REVOKED
+        judging = await task
+        assert judging.verdict(alice.certificate, "personal", MOMENT).usable
+        assert judging.verdict(bob.certificate, "domain", MOMENT).reason is Reason.CERTIFICATE_REVOKED
         reads = world.store.reads
-        await verdicts.prepare(asked, world.view, MOMENT + RECHECK_SECONDS - 1)  # type: ignore[arg-type]
+        judging = await verdicts.prepare(asked, world.view, MOMENT + RECHECK_SECONDS - 1)  # type: ignore[arg-type]
         assert world.store.reads == reads and sorted(world.net.asked) == [CRL, OTHER]
-        await verdicts.prepare(asked, world.view, MOMENT + RECHECK_SECONDS + 1)  # type: ignore[arg-type]
+        judging = await verdicts.prepare(asked, world.view, MOMENT + RECHECK_SECONDS + 1)  # type: ignore[arg-type]
         assert world.store.reads > reads and sorted(world.net.asked) == [CRL, OTHER]
 
     run(go())

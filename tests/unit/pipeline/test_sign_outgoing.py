@@ -164,6 +164,24 @@ def test_a_denied_key_does_not_sign_and_the_domain_steps_in(core: Core) -> None:
     assert verify(one(core, mail()).wire, domain_entity()) is not None
 
 
+def test_a_sister_domains_key_signs_for_none_but_its_own(core: Core) -> None:
+    """Both domains are ours and have keys; who may send for the one says nothing in the name of the other."""
+    sister = make_user("domain-confidentiality-authority@sister.example")
+    domain = ManagedDomain(name="sister.example", deliver_to="smtp://127.0.0.1:25", sign_outgoing="always")
+
+    def act(live: Any) -> None:
+        set_up(live, {"domain_key": "rsa", **ALWAYS})
+        live.put_managed_domain(domain, ())
+        live.domain_keys.put("sister.example", sister.certificate, sister.key_der, "current")
+
+    core.configure(act)
+    hers = mail(author="anna@sister.example")
+    refused = refusal(core, hers, sender="anna@acme.example")
+    assert refused.reason is Reason.NO_SENDER_CERTIFICATE
+    assert "anna@sister.example is in another domain than its envelope sender anna@acme.example" in refused.detail
+    assert verify(one(core, hers, sender="anna@sister.example").wire, sister) is not None
+
+
 def test_a_wish_for_a_signature_beats_one_for_plain_mail(core: Core) -> None:
     core.configure(lambda live: set_up(live, {"domain_key": "rsa", **ASKED}))
     assert verify(one(core, mail("Subject: [plain] [sign] figures")).wire, domain_entity()) is not None
@@ -261,6 +279,12 @@ LIES = {
         b'Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b\r\n\r\n--b\r\n'
         b"Content-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--b\r\n\r\nclear words\r\n--b--\r\n"
     ),
+    "an armor of nothing": (
+        b'Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b\r\n\r\n--b\r\n'
+        b"Content-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--b\r\n"
+        b"Content-Type: application/octet-stream\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n\r\nclear words\r\n"
+        b"-----END PGP MESSAGE-----\r\n--b--\r\n"
+    ),
 }
 
 
@@ -333,6 +357,14 @@ def test_a_bound_partner_gets_the_header_inside_and_a_blind_reader_their_own(cor
     for copy in copies:
         assert "blind@" not in copy.head and "other@" not in copy.head
     assert len({copy.envelope for copy in copies}) == 3
+
+
+@pytest.mark.parametrize("choice", ["auto", "aes-256-cbc"])
+def test_a_bound_partner_gets_what_nobody_can_take_the_signature_off(core: Core, choice: str) -> None:
+    core.configure(lambda live: set_up(live, BOUND))
+    core.configure(lambda live: live.put_policy(Policy.model_validate({"content_cipher": choice})))
+    copy = one(core, mail(to="to@bolt.example"), to="to@bolt.example")
+    assert b"smime-type=authEnveloped-data" in copy.wire and bound_content(copy)
 
 
 def test_what_the_desktop_signed_is_bound_around(core: Core) -> None:

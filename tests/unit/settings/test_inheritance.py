@@ -5,7 +5,6 @@ import pytest
 from ime_gateway.settings.inheritance import (
     RecipientSettings,
     Setting,
-    closest_partner,
     recipient_settings,
     sender_settings,
 )
@@ -108,9 +107,10 @@ def test_what_holds_for_senders_of_ours() -> None:
 
 
 def test_the_closest_table_is_found_for_hostile_names_too() -> None:
-    table = PartnerDomain(name="*.a.example")
-    assert closest_partner(partners(table), "." * 300) is None
-    assert closest_partner(partners(table), "x." * 126 + "a.example") == table
+    table = partners(PartnerDomain(name="*.a.example", encryption="mandatory"))
+    nowhere, below = (recipient_settings(Policy(), table, {}, name) for name in ("." * 300, "x." * 126 + "a.example"))
+    assert nowhere.encryption.value != "mandatory"
+    assert below.encryption == Setting("mandatory", "*.a.example")
 
 
 @pytest.mark.parametrize(

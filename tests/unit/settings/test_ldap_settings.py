@@ -24,7 +24,7 @@ def load(folder: Path, *tables: str) -> Settings:
 
 def test_defaults_and_paths(tmp_path: Path) -> None:
     (one,) = load(tmp_path, GOOD + 'groups = true\nca_file = "ca.pem"\nbind_dn = "cn=x"\npassword_file = "pw"').ldap
-    assert (one.host, one.port, one.encrypted, one.certificates) == ("dc.acme.example", 636, True, "off")
+    assert (one.host, one.port, one.encrypted, one.certificates) == ("dc.acme.example", 636, True, "candidates")
     assert (one.ca_file, one.password_file) == (tmp_path / "ca.pem", tmp_path / "pw")
 
 
@@ -44,7 +44,7 @@ def test_urls(url: str, host: str, port: int) -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        (GOOD, "the directory would never be asked"),
+        (GOOD + 'certificates = "off"', "the directory would never be asked"),
         (GOOD + 'groups = true\nbind_dn = "cn=x"', "bind_dn and a password belong together"),
         (GOOD + 'groups = true\npassword = "p"', "bind_dn and a password belong together"),
         (GOOD + 'groups = true\nbind_dn = "cn=x"\npassword = "p"\npassword_env = "P"', "exclude each other"),

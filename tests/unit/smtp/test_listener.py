@@ -77,6 +77,17 @@ def test_a_refusal_of_each_port_method_is_told_with_its_reason() -> None:
         assert len(door.submissions) == 1
 
 
+def test_a_refused_message_is_logged_with_who_and_why() -> None:
+    with capture_logs() as logs, open_door() as door, Client(door.port) as client:
+        refusal = Refused(Reason.NO_CERTIFICATE, "none for b", address="b@acme.example")
+        door.reception.receive_answer = lambda submission: refusal
+        greet(client)
+        send_mail(client)
+    (line,) = [entry for entry in logs if entry["event"] == "message"]
+    assert (line["log_level"], line["recipient"], line["detail"]) == ("warning", "b@acme.example", "none for b")
+    assert not {"subject", "body"} & set(line)
+
+
 def test_who_is_turned_away_leaves_a_trace() -> None:
     with capture_logs() as logs, open_door() as door, Client(door.port) as client:
         greet(client)

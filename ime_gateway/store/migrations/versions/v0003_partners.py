@@ -231,6 +231,7 @@ def _memory() -> None:
         "opened_keys",
         sa.Column("key_digest", sa.Text(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("content_digest", sa.Text(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
         sa.Column("keep_until", sa.Double(), nullable=False),
