@@ -65,9 +65,17 @@ def until(true: Callable[[], bool], what: str, seconds: float = 40.0) -> None:
         time.sleep(0.05)
 
 
+def _command(process: psutil.Process) -> str:
+    """Empty for one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
+
+
 def workers(gateway: Gateway) -> list[psutil.Process]:
     """The children that serve: the web process is the last one started."""
-    children = [child for child in psutil.Process(gateway.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    children = [child for child in psutil.Process(gateway.pid).children() if "spawn_main" in _command(child)]
     return sorted(children, key=lambda child: child.pid)[:2]
 
 
