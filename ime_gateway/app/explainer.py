@@ -12,8 +12,8 @@ from ime_gateway.base.errors import UnreadableMail, UserError
 from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.address import Address, parse_path
-from ime_gateway.pipeline.container_ledger import ReadingLedger
-from ime_gateway.pipeline.container_verdicts import (
+from ime_gateway.pipeline.container.ledger import ReadingLedger
+from ime_gateway.pipeline.container.outcomes import (
     Answer,
     AnsweredBefore,
     ContainerVerdict,
@@ -21,7 +21,7 @@ from ime_gateway.pipeline.container_verdicts import (
     Question,
     RefusedContainer,
 )
-from ime_gateway.pipeline.exchange_in import ExchangeMail
+from ime_gateway.pipeline.exchange.reader import ExchangeMail
 from ime_gateway.pipeline.ime_addresses import ime_version, relay_facts
 from ime_gateway.pipeline.planning import Planned, refusal_of
 from ime_gateway.policy.explain import Explanation, explain, explain_refusal

@@ -14,10 +14,10 @@ from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.revocation import sources
 from ime_gateway.mail.address import Address
 from ime_gateway.pipeline.admission import Admitted, admit, admit_inner
-from ime_gateway.pipeline.container_in import ContainerReader
-from ime_gateway.pipeline.container_verdicts import ContainerVerdict
+from ime_gateway.pipeline.container.outcomes import ContainerVerdict
+from ime_gateway.pipeline.container.reader import ContainerReader
 from ime_gateway.pipeline.directory_candidates import DirectoryCandidates
-from ime_gateway.pipeline.exchange_in import ExchangeMail, ExchangeReader, is_for_exchange
+from ime_gateway.pipeline.exchange.reader import ExchangeMail, ExchangeReader, is_for_exchange
 from ime_gateway.pipeline.gather_facts import FactGatherer
 from ime_gateway.pipeline.ime_addresses import container_recipients
 from ime_gateway.pipeline.incoming import prepare_incoming

@@ -23,9 +23,9 @@ from ime_gateway.mail.delivery_report import ReportedMessage, ReportedRecipient
 from ime_gateway.mail.message import parse_message
 from ime_gateway.pipeline.call_ahead import CallAhead
 from ime_gateway.pipeline.ciphertext_memory import alert_of_reuse
-from ime_gateway.pipeline.container_replies import ContainerReplies
-from ime_gateway.pipeline.exchange_in import ExchangeMail
-from ime_gateway.pipeline.exchange_replies import ExchangeReplies
+from ime_gateway.pipeline.container.replies import ContainerReplies
+from ime_gateway.pipeline.exchange.reader import ExchangeMail
+from ime_gateway.pipeline.exchange.replies import ExchangeReplies
 from ime_gateway.pipeline.ime_addresses import relay_facts
 from ime_gateway.pipeline.left_out import left_out_events, left_out_recipients
 from ime_gateway.pipeline.next_hop_size import oversize

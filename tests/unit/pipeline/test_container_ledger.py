@@ -39,7 +39,7 @@ def test_the_time_of_a_refusal_tells_nothing(core: Core, monkeypatch: pytest.Mon
         def now(self) -> float:
             return start + self.taken
 
-    monkeypatch.setattr("ime_gateway.pipeline.container_replies.asyncio.sleep", sleep)
+    monkeypatch.setattr("ime_gateway.pipeline.container.replies.asyncio.sleep", sleep)
     envelope = CbcEnvelope(container(original(), signer=signer_of(ANNA)).encrypted)
     unpadded = carrier(envelope.rebuilt(ciphertext=envelope.ciphertext[:-3]))  # closed by decryption
     changed = carrier(envelope.rebuilt(iv=flipped(envelope.iv, 1)))  # closed by the ledger

@@ -15,7 +15,7 @@ from ime_gateway.base.errors import StoreUnavailable
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.ime.challenge import ASK_AGAIN_SECONDS, CHALLENGE_HEADER, MOST_OPEN, token_hash
-from ime_gateway.pipeline.container_verdicts import RefusedContainer
+from ime_gateway.pipeline.container.outcomes import RefusedContainer
 from ime_gateway.pipeline.settle import Attempt
 from ime_gateway.pipeline.settler import Settler
 from ime_gateway.ports.containers import MOST_PENDING, Asking
@@ -234,7 +234,7 @@ def test_large_mail_takes_longer_steps(core: Core, monkeypatch: pytest.MonkeyPat
     submission = core.submission(b"Subject: x\n\n", ANNA, [IME])
     submission = replace(submission, data=bytearray(submission.data).ljust(size, b"x"), received_at=1000.0)
     refused = RefusedContainer(Refused(Reason.IME_UNSIGNED, "x"), "x")
-    monkeypatch.setattr("ime_gateway.pipeline.container_replies.asyncio.sleep", sleep)
+    monkeypatch.setattr("ime_gateway.pipeline.container.replies.asyncio.sleep", sleep)
     replies = replace(core.receiver.containers, clock=Clock(), even_seconds=0.5)
     core.run(replies.carry_out(refused, submission, "m1"))
     assert slept == [pytest.approx(step - 0.25)]

@@ -16,7 +16,7 @@ from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
 from ime_gateway.ime import challenge as questions
 from ime_gateway.mail.received import date_time
-from ime_gateway.pipeline.container_verdicts import Question
+from ime_gateway.pipeline.container.outcomes import Question
 from ime_gateway.pipeline.parcel import accepted_events, refused_events
 from ime_gateway.ports.containers import Asking, Challenge, Containers
 from ime_gateway.ports.queue import Envelope, Event, Parcel, Queue, Row, Spool

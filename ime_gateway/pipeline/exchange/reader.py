@@ -28,7 +28,7 @@ _LIMITS = LayerLimits(layers=5, total_bytes=4 << 20)
 
 @dataclass(frozen=True, slots=True)
 class ExchangeMail:
-    """A mail to an exchange address, opened; what it amounts to is for `exchange_replies` to find and carry out."""
+    """A mail to an exchange address, opened; what it amounts to is for `exchange.replies` to find and carry out."""
 
     domain: str
     """The managed domain."""

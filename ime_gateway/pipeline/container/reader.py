@@ -3,10 +3,10 @@
 The steps have one order (threats, A, E, F): the envelope names nobody but the IME address; unlock with the keys of the
 addressed domain only (P8); ask the ledger whether this ciphertext may be talked about; verify the signature over all
 of it; was it here before, from somebody else? Bind carrier, envelope and inner author to one person; restore the
-recipients (`container_original`); was it here before? Is it of these days? May the signer sign for the person, and name
-a further one (`container_signers`)? What comes out goes on as any original (`outgoing.prepare_original`). Nothing is
+recipients (`container.original`); was it here before? Is it of these days? May the signer sign for the person, and name
+a further one (`container.signers`)? What comes out goes on as any original (`outgoing.prepare_original`). Nothing is
 written here but the ledger, and `explain`, which walks the same way, has one that only reads; what a verdict costs in
-the store is carried out by `container_replies`.
+the store is carried out by `container.replies`.
 """
 
 import asyncio
@@ -28,10 +28,9 @@ from ime_gateway.ime.signers import Allowed, Denied, Unconfirmed, may_sign
 from ime_gateway.mail.address import Address
 from ime_gateway.mail.author import Author
 from ime_gateway.mail.message import Message
-from ime_gateway.pipeline.container_ledger import Ledger
-from ime_gateway.pipeline.container_original import ForTheGateway, Original, read_original, same_people, to_prepared
-from ime_gateway.pipeline.container_signers import SignerBook
-from ime_gateway.pipeline.container_verdicts import (
+from ime_gateway.pipeline.container.ledger import Ledger
+from ime_gateway.pipeline.container.original import ForTheGateway, Original, read_original, same_people, to_prepared
+from ime_gateway.pipeline.container.outcomes import (
     Answer,
     AnsweredBefore,
     ContainerVerdict,
@@ -39,6 +38,7 @@ from ime_gateway.pipeline.container_verdicts import (
     Question,
     RefusedContainer,
 )
+from ime_gateway.pipeline.container.signers import SignerBook
 from ime_gateway.pipeline.ime_addresses import container_recipients, ime_domains, misaddressed
 from ime_gateway.pipeline.owned_keys import owned_key
 from ime_gateway.pipeline.prepared import Prepared

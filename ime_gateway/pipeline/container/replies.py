@@ -1,7 +1,7 @@
 """Carries out what a container amounts to when there is nothing to deliver: questions, answers, duplicates, refusals.
 
 What is refused here leaves a trace in tracking and its evidence in the log, and is told at an even time. Questions are
-asked by `container_question`.
+asked by `container.question`.
 """
 
 import asyncio
@@ -13,9 +13,7 @@ import structlog
 
 from ime_gateway.base.outcome import Accepted, Outcome, Refused
 from ime_gateway.base.reasons import Reason
-from ime_gateway.pipeline.container_in import replayed
-from ime_gateway.pipeline.container_question import ContainerQuestions
-from ime_gateway.pipeline.container_verdicts import (
+from ime_gateway.pipeline.container.outcomes import (
     Answer,
     AnsweredBefore,
     ContainerVerdict,
@@ -23,6 +21,8 @@ from ime_gateway.pipeline.container_verdicts import (
     Question,
     RefusedContainer,
 )
+from ime_gateway.pipeline.container.question import ContainerQuestions
+from ime_gateway.pipeline.container.reader import replayed
 from ime_gateway.pipeline.parcel import refused_events, submission_events
 from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.containers import ContainerRecord, Containers

@@ -16,8 +16,8 @@ from ime_gateway.keys.partner_keys import encryption_choice
 from ime_gateway.keys.partner_test import FRESH_SECONDS, Arrived, answered_report
 from ime_gateway.keys.signer import judge_signer
 from ime_gateway.mail.address import Address, parse_path
-from ime_gateway.pipeline.exchange_candidates import AnchorsOf, keep_certificates
-from ime_gateway.pipeline.exchange_in import ExchangeMail
+from ime_gateway.pipeline.exchange.candidates import AnchorsOf, keep_certificates
+from ime_gateway.pipeline.exchange.reader import ExchangeMail
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.exchange import TEST_KEPT_SECONDS, OwnMail, PartnerTest
 from ime_gateway.ports.keyring import KeptKey

@@ -20,7 +20,7 @@ from ime_gateway.keys.partner_keys import may_appoint, may_follow
 from ime_gateway.keys.signer import judge_signer
 from ime_gateway.keys.usable import judge
 from ime_gateway.mail.address import Address
-from ime_gateway.pipeline.exchange_in import ExchangeMail
+from ime_gateway.pipeline.exchange.reader import ExchangeMail
 from ime_gateway.ports.directory import SiteView, TrustEntry
 from ime_gateway.ports.incoming import Candidate, CandidateKind
 from ime_gateway.ports.registry import RegistryTransaction

@@ -1,6 +1,6 @@
 """What a container may amount to besides a message to deliver or a plain refusal.
 
-Planning only names them, `container_replies` carries them out: so `explain` can tell them without doing them.
+Planning only names them, `container.replies` carries them out: so `explain` can tell them without doing them.
 """
 
 from dataclasses import dataclass

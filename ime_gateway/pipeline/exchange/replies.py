@@ -22,9 +22,9 @@ from ime_gateway.keys.exchange_note import Announcement, SelfTestAnswer, SelfTes
 from ime_gateway.keys.signer import judge_signer
 from ime_gateway.keys.usable import Verdict, judge
 from ime_gateway.mail.address import Address
-from ime_gateway.pipeline.exchange_candidates import AnchorsOf, keep_certificates, take_announcement
-from ime_gateway.pipeline.exchange_in import ExchangeMail
-from ime_gateway.pipeline.exchange_tests import Answering, answer_mail, take_answer, take_request
+from ime_gateway.pipeline.exchange.candidates import AnchorsOf, keep_certificates, take_announcement
+from ime_gateway.pipeline.exchange.reader import ExchangeMail
+from ime_gateway.pipeline.exchange.self_tests import Answering, answer_mail, take_answer, take_request
 from ime_gateway.pipeline.older_keys import warn_of_older_keys
 from ime_gateway.pipeline.parcel import submission_events
 from ime_gateway.pipeline.revocation import Revocations

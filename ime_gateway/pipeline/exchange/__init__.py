@@ -1,0 +1,1 @@
+"""Mail to an exchange address: certificates, announced successors and self-tests between partners."""
