@@ -7,7 +7,9 @@ itself, before anything is encrypted to a key that is gone (issue: nothing expir
 import asyncio
 from dataclasses import dataclass
 
-from ime_gateway.admin.partner_mail import Writer, managed_named, partner_named, settings_of, signing_key
+from ime_gateway.admin.key_pairs import DAY_SECONDS
+from ime_gateway.admin.managed_names import managed_named
+from ime_gateway.admin.partner_mail import Writer, partner_named, settings_of, signing_key
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate
@@ -19,7 +21,7 @@ from ime_gateway.ports.registry import Registry
 from ime_gateway.settings.site import PartnerDomain
 from ime_gateway.smime.sign import SigningKey
 
-_TRY_AGAIN_SECONDS = 86_400.0
+_TRY_AGAIN_SECONDS = DAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

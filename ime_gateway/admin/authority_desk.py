@@ -11,8 +11,8 @@ from typing import Final
 from cryptography.x509 import Name
 
 from ime_gateway.admin.certificate_files import sealed_pair
-from ime_gateway.admin.ime_keys import groups, pair_of
 from ime_gateway.admin.judging import certificate_json
+from ime_gateway.admin.key_pairs import groups, pair_of
 from ime_gateway.admin.pki_places import places_named, places_of, require_address
 from ime_gateway.admin.revocation_lists import DAY_SECONDS, list_notes, renew_list, signer_of
 from ime_gateway.admin.timestamps import rfc3339

@@ -8,8 +8,8 @@ when; nothing is in force before.
 from dataclasses import dataclass
 
 from ime_gateway.admin.check_desk import differences
-from ime_gateway.admin.ime_keys import groups
 from ime_gateway.admin.judging import anchors_in, certificate_json, foreign_names, verdict_json
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
 from ime_gateway.base.reasons import Reason

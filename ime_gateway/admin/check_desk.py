@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ime_gateway.admin.domain_desk import check_json
-from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate, thumbprint_digits
 from ime_gateway.ports.clock import Clock

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ime_gateway.admin.ime_notes import key_notes, signer_notes
 from ime_gateway.admin.intake import address_key
 from ime_gateway.admin.judging import anchors_in
+from ime_gateway.admin.key_pairs import DAY_SECONDS
 from ime_gateway.admin.site_apply import all_certificates
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
@@ -254,7 +255,7 @@ def _unreachable(
 def _expiring(
     entries: Iterable[CertificateEntry], view: SiteView, anchors: Anchors, moment: float
 ) -> Iterable[Expiring]:
-    soon = moment + EXPIRY_DAYS * 86_400
+    soon = moment + EXPIRY_DAYS * DAY_SECONDS
     for entry in entries:
         certificate = entry.certificate
         if moment <= certificate.not_after < soon and (

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 
 from ime_gateway.admin.domain_keys import domain_key_notes
 from ime_gateway.admin.domain_settings import EVERYWHERE
-from ime_gateway.admin.ime_keys import groups
 from ime_gateway.admin.intake import address_key
 from ime_gateway.admin.judging import anchors_in, certificate_json, foreign_names, verdict_json
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate

@@ -17,17 +17,17 @@ from ime_gateway.admin.domain_keys import (
     require_not_denied,
     state_of_new,
 )
-from ime_gateway.admin.ime_keys import KeyPair, pair_of
+from ime_gateway.admin.key_pairs import KeyPair, pair_of
+from ime_gateway.admin.managed_names import managed_named
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UnreadableCertificate, UserError
 from ime_gateway.certs.bundle import PasswordMissing, read_bundle
 from ime_gateway.certs.certificate import thumbprint_digits
 from ime_gateway.ports.clock import Clock, Randomness
-from ime_gateway.ports.directory import SiteView, TrustEntry
+from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.ports.domain_keys import DomainKeyEntry
 from ime_gateway.ports.keyring import DomainKeyState
 from ime_gateway.ports.registry import Registry, RegistryTransaction
-from ime_gateway.settings.site import domain_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class DomainKeyDesk:
     def show(self, domain: str) -> DomainKeyRow:
         """One managed domain."""
         with self._registry.transaction(write=False) as live:
-            return self._row(live, _managed(live.view(), domain))
+            return self._row(live, managed_named(live.view(), domain))
 
     def generate(self, domain: str, *, days: int, actor: str) -> DomainKeyRow:
         """The first key of a domain, self-signed. Raises UserError when there is one."""
@@ -87,7 +87,7 @@ class DomainKeyDesk:
         except UnreadableCertificate as error:
             raise UserError(str(error), error.evidence) from None
         with self._registry.transaction(write=True) as live:
-            name = _managed(live.view(), domain)
+            name = managed_named(live.view(), domain)
             keys = live.domain_keys.list(name)
             require_fit_for_domain(pair.certificate, name)
             require_not_denied(pair.certificate, live.view().trust)
@@ -131,7 +131,7 @@ class DomainKeyDesk:
         """Erase a key that is not the current one: what is encrypted to it opens no more, and the trust list denies
         its certificate, so that no file brings it back. Raises UserError."""
         with self._registry.transaction(write=True) as live:
-            name = _managed(live.view(), domain)
+            name = managed_named(live.view(), domain)
             key = _chosen(live.domain_keys.list(name), name, thumbprint)
             if key.state == "current":
                 raise UserError(
@@ -147,14 +147,14 @@ class DomainKeyDesk:
     def certificate(self, domain: str, thumbprint: str = "") -> tuple[DomainKeyEntry, bytes]:
         """A certificate for partners, as PEM: the current one, or by thumbprint. Raises UserError."""
         with self._registry.transaction(write=False) as live:
-            name = _managed(live.view(), domain)
+            name = managed_named(live.view(), domain)
             key = _chosen(live.domain_keys.list(name), name, thumbprint)
         return key, pem(key.certificate)
 
     def sealed(self, domain: str, thumbprint: str, passphrase: str, actor: str) -> tuple[DomainKeyEntry, bytes]:
         """The same with its private key, as a PKCS#12 file sealed to a passphrase; audited. Raises UserError."""
         with self._registry.transaction(write=True) as live:
-            name = _managed(live.view(), domain)
+            name = managed_named(live.view(), domain)
             key = _chosen(live.domain_keys.list(name), name, thumbprint)
             private_key = live.domain_keys.private_key(name, key.certificate.thumbprint)
             if private_key is None:
@@ -239,15 +239,3 @@ def _require_none(row: DomainKeyRow) -> None:
         raise UserError(
             f"{row.domain} has a domain key already; to change it: ime-gateway domain key rollover {row.domain}"
         )
-
-
-def _managed(view: SiteView, name: str) -> str:
-    try:
-        wanted = domain_name(name)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    if wanted not in view.managed:
-        raise UserError(
-            f"{name} is no managed domain; first: ime-gateway domain add {name} --managed deliver_to=smtp://HOST:PORT"
-        )
-    return wanted

@@ -5,9 +5,8 @@ overlap: the next one is announced and opens mail before it is used (RFC 3183 na
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
-from ime_gateway.admin.ime_keys import DAY_SECONDS, KeyPair
+from ime_gateway.admin.key_pairs import DAY_SECONDS, KeyPair
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate
@@ -20,13 +19,10 @@ from ime_gateway.ports.domain_keys import DomainKeyEntry
 from ime_gateway.ports.keyring import DomainKeyState
 from ime_gateway.settings.site import Policy
 
-AUTHORITY: Final = ENCRYPTION_NAME
-"""Local part of the name of a domain's key (RFC 3183 section 2.3)."""
-
 
 def authority_address(domain: str) -> str:
     """The mail address in the certificate of a domain's key."""
-    return f"{AUTHORITY}@{domain}"
+    return f"{ENCRYPTION_NAME}@{domain}"
 
 
 def make_domain_pair(domain: str, moment: float, days: int, randomness: Randomness) -> KeyPair:

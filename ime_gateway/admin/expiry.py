@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ime_gateway.admin.domain_keys import next_domain_key
+from ime_gateway.admin.key_pairs import DAY_SECONDS
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.registry import CertificateEnd, RegistryTransaction
 
 Kind = Literal["domain-key", "ime-key", "partner", "internal", "archive", "root", "ca", "own-ca", "person"]
-_DAY: Final = 86_400.0
 _OLD_NEWS_DAYS: Final = 30
 """What ended longer ago is no news any more, but for keys of our own that are in use."""
 _KEPT_DAYS: Final = 400
@@ -82,7 +82,7 @@ class Notice:
     @property
     def keep_until(self) -> float:
         """How long to remember it, seconds since 1970 UTC."""
-        return self.ending.not_after + _KEPT_DAYS * _DAY
+        return self.ending.not_after + _KEPT_DAYS * DAY_SECONDS
 
 
 def endings(live: RegistryTransaction) -> list[Ending]:
@@ -113,8 +113,8 @@ def notices(found: Iterable[Ending], thresholds: Sequence[int], moment: float) -
     """The warning that is due for each: that of the smallest threshold (days) that was passed, 0 after the end."""
     for one in found:
         left = one.not_after - moment
-        passed = [days for days in (*thresholds, 0) if left <= days * _DAY]
-        if passed and (left > -_OLD_NEWS_DAYS * _DAY or one.kind in ("domain-key", "ime-key")):
+        passed = [days for days in (*thresholds, 0) if left <= days * DAY_SECONDS]
+        if passed and (left > -_OLD_NEWS_DAYS * DAY_SECONDS or one.kind in ("domain-key", "ime-key")):
             yield Notice(one, min(passed))
 
 

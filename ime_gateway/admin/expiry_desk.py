@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from ime_gateway.admin.expiry import Ending, Notice, endings, notices, people_endings
+from ime_gateway.admin.key_pairs import DAY_SECONDS
 from ime_gateway.admin.notices import administrators, claim, confirm, notice_mail
 from ime_gateway.base.ids import RANDOM_BYTES, new_id
 from ime_gateway.mail.address import Address
@@ -16,7 +17,6 @@ from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.exchange import Outbox, OwnMail
 from ime_gateway.ports.registry import CertificateEnd, Registry
 
-_DAY: Final = 86_400.0
 _LISTED: Final = 200
 """Lines in one mail; the rest is counted."""
 _PAGE: Final = 1000
@@ -51,7 +51,7 @@ class ExpiryDesk:
             found = endings(live)
             walked = live.notices.told(_walk(moment))
         if not walked:
-            found += people_endings(self._people(), moment + max((*thresholds, 0)) * _DAY)
+            found += people_endings(self._people(), moment + max((*thresholds, 0)) * DAY_SECONDS)
         with self._registry.transaction(write=False) as live:
             return [notice for notice in notices(found, thresholds, moment) if not live.notices.told(notice.name)]
 
@@ -70,7 +70,7 @@ class ExpiryDesk:
         moment = self._clock.now()
         with self._registry.transaction(write=True) as live:
             live.notices.forget(moment)
-            live.notices.tell(_walk(moment), moment + 2 * _DAY)
+            live.notices.tell(_walk(moment), moment + 2 * DAY_SECONDS)
 
     def _claimed(self, due: Sequence[Notice]) -> tuple[list[Address], list[Notice]]:
         if not due:
@@ -85,7 +85,7 @@ class ExpiryDesk:
         return (people, ours) if ours else ([], [])
 
     def _confirm(self, told: Sequence[Notice]) -> None:
-        soonest = self._clock.now() + _DAY
+        soonest = self._clock.now() + DAY_SECONDS
         with self._registry.transaction(write=True) as live:
             confirm(live, {notice.name: max(notice.keep_until, soonest) for notice in told})
 
@@ -114,7 +114,7 @@ class ExpiryDesk:
 
 
 def _walk(moment: float) -> str:
-    return f"expiry walk {int(moment // _DAY)}"
+    return f"expiry walk {int(moment // DAY_SECONDS)}"
 
 
 def _text(due: Sequence[Notice], hostname: str, moment: float) -> str:

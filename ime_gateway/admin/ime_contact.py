@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from ime_gateway.admin.certificate_files import pem
-from ime_gateway.admin.ime_keys import KeyPair, groups
+from ime_gateway.admin.key_pairs import KeyPair, groups
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate

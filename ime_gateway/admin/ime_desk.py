@@ -8,15 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ime_gateway.admin.ime_contact import ContactFiles, contact_files
-from ime_gateway.admin.ime_keys import DAY_SECONDS, DEFAULT_OVERLAP_DAYS, KeyPair, groups, make_key_pair
+from ime_gateway.admin.ime_keys import make_key_pair
 from ime_gateway.admin.ime_notes import current_key, key_notes, signer_notes
 from ime_gateway.admin.judging import certificate_json
+from ime_gateway.admin.key_pairs import DAY_SECONDS, DEFAULT_OVERLAP_DAYS, KeyPair, groups
+from ime_gateway.admin.managed_names import managed_named
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UnreadableCertificate, UserError
 from ime_gateway.ports.clock import Clock, Randomness
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.registry import ContainerCounts, ImeKeyEntry, Registry, RegistryTransaction
-from ime_gateway.settings.site import ManagedDomain, domain_name
+from ime_gateway.settings.site import ManagedDomain
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,16 +186,9 @@ def _require_address(row: ImeRow) -> None:
 
 
 def _managed(view: SiteView, name: str) -> ManagedDomain:
-    try:
-        wanted = domain_name(name)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    found = view.managed.get(wanted)
-    if found is not None:
-        return found
     for domain in view.managed.values():
-        if domain.ime_domain == wanted:
-            raise UserError(f"{wanted} is the domain of the IME address of {domain.name}; say: {domain.name}")
-    raise UserError(
-        f"{name} is no managed domain; first: ime-gateway domain add {name} --managed deliver_to=smtp://HOST:PORT"
-    )
+        if domain.ime_domain == name.strip().lower():
+            raise UserError(
+                f"{domain.ime_domain} is the domain of the IME address of {domain.name}; say: {domain.name}"
+            )
+    return view.managed[managed_named(view, name)]

@@ -7,7 +7,8 @@ old address book; a weak way to believe signers should be chosen knowingly.
 from collections.abc import Iterable
 from typing import Final
 
-from ime_gateway.admin.ime_keys import DAY_SECONDS, doubts
+from ime_gateway.admin.ime_keys import doubts
+from ime_gateway.admin.key_pairs import DAY_SECONDS
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.ports.registry import ImeKeyEntry, RegistryTransaction
 from ime_gateway.settings.site import ManagedDomain, Policy

@@ -7,9 +7,9 @@ next revocation list, which is signed in the same transaction.
 from dataclasses import dataclass
 
 from ime_gateway.admin.authority_desk import named
-from ime_gateway.admin.ime_keys import KeyPair
 from ime_gateway.admin.issuing import DEFAULT_DAYS, Maker, Owner, PairKind, keep_pair, make_keys, owner_of, trust_own
 from ime_gateway.admin.judging import certificate_json
+from ime_gateway.admin.key_pairs import KeyPair
 from ime_gateway.admin.pki_places import require_address
 from ime_gateway.admin.revocation_lists import renew_list, signer_of
 from ime_gateway.base.errors import UserError

@@ -9,8 +9,9 @@ from typing import Final, Literal
 
 from ime_gateway.admin.authority_desk import active, no_authority
 from ime_gateway.admin.domain_keys import state_of_new
-from ime_gateway.admin.ime_keys import DAY_SECONDS, DEFAULT_OVERLAP_DAYS, KeyPair
 from ime_gateway.admin.intake import address_key
+from ime_gateway.admin.key_pairs import DAY_SECONDS, DEFAULT_OVERLAP_DAYS, KeyPair
+from ime_gateway.admin.managed_names import managed_named
 from ime_gateway.admin.pki_places import places_of
 from ime_gateway.admin.revocation_lists import signer_of
 from ime_gateway.base.errors import UserError
@@ -72,13 +73,10 @@ def owner_of(view: SiteView, text: str) -> Owner:
 
 def _domain_owner(view: SiteView, text: str) -> Owner:
     try:
-        name = domain_name(text.strip())
+        domain_name(text.strip())
     except ValueError as error:
         raise UserError(f"{text!r} is neither an address nor a domain: {error}") from None
-    if name not in view.managed:
-        raise UserError(
-            f"{name} is no managed domain; first: ime-gateway domain add {name} --managed deliver_to=smtp://HOST:PORT"
-        )
+    name = managed_named(view, text)
     return Owner("domain", name, (f"{ENCRYPTION_NAME}@{name}", f"{SIGNING_NAME}@{name}"))
 
 

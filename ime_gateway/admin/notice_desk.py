@@ -7,6 +7,7 @@ approved at the desk, with the thumbprint heard from its owner.
 import asyncio
 from collections.abc import Callable
 
+from ime_gateway.admin.key_pairs import DAY_SECONDS
 from ime_gateway.admin.notices import administrators, claim, confirm, notice_mail
 from ime_gateway.base.ids import RANDOM_BYTES, new_id
 from ime_gateway.mail.address import Address
@@ -15,7 +16,6 @@ from ime_gateway.ports.exchange import Outbox, OwnMail
 from ime_gateway.ports.incoming import Candidate
 from ime_gateway.ports.registry import Registry
 
-_DAY = 86_400.0
 _SHOWN = 20
 
 
@@ -34,7 +34,7 @@ class NoticeDesk:
     async def tell_of_candidates(self) -> int:
         """Write about pending candidates of the last day, unless that was done today; how many mails."""
         now = self._clock.now()
-        name = f"candidates of day {int(now // _DAY)}"
+        name = f"candidates of day {int(now // DAY_SECONDS)}"
         people, fresh = await asyncio.to_thread(self._claimed, name, now)
         for person in people:
             await self._outbox.send(self._mail(person, fresh, now), now)
@@ -46,7 +46,9 @@ class NoticeDesk:
         """To whom to write about which candidates; nobody when there is nothing to tell, or it is told elsewhere."""
         with self._registry.transaction(write=False) as live:
             people = list(administrators(live.view()))
-            fresh = [one for one in live.candidates.rows(state="pending") if one.at > now - _DAY] if people else []
+            fresh = (
+                [one for one in live.candidates.rows(state="pending") if one.at > now - DAY_SECONDS] if people else []
+            )
             if not fresh or live.notices.told(name):
                 return [], []
         with self._registry.transaction(write=True) as live:
@@ -54,7 +56,7 @@ class NoticeDesk:
 
     def _confirm(self, name: str, now: float) -> None:
         with self._registry.transaction(write=True) as live:
-            confirm(live, {name: now + 2 * _DAY})
+            confirm(live, {name: now + 2 * DAY_SECONDS})
 
     def _mail(self, person: Address, fresh: list[Candidate], now: float) -> OwnMail:
         lines = [f"    {_shown(one.owner)} ({one.origin}, brought by {_shown(one.sender)})" for one in fresh[:_SHOWN]]

@@ -125,17 +125,3 @@ def partner_named(view: SiteView, name: str) -> PartnerDomain:
     if wanted.startswith("*."):
         raise UserError(f"{wanted} covers many domains; name one of them as a partner of its own")
     return partner
-
-
-def managed_named(view: SiteView, name: str) -> str:
-    """A managed domain by its name; raises UserError."""
-    try:
-        wanted = domain_name(name)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    if wanted not in view.managed:
-        raise UserError(
-            f"{wanted} is no managed domain; first:"
-            f" ime-gateway domain add {wanted} --managed deliver_to=smtp://HOST:PORT"
-        )
-    return wanted

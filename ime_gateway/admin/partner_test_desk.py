@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ime_gateway.admin.partner_mail import Writer, managed_named, partner_named, settings_of, signing_key
+from ime_gateway.admin.managed_names import managed_named
+from ime_gateway.admin.partner_mail import Writer, partner_named, settings_of, signing_key
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UnreadableMail, UserError
 from ime_gateway.ime.challenge import new_token, token_hash

@@ -7,8 +7,9 @@ purpose wants it, together with the CA certificates that came along, or nothing 
 from dataclasses import dataclass
 
 from ime_gateway.admin.domain_keys import require_not_denied
-from ime_gateway.admin.ime_keys import KeyPair, require_fit
+from ime_gateway.admin.ime_keys import require_fit
 from ime_gateway.admin.issuing import Owner, PairKind, keep_pair, make_keys, owner_of
+from ime_gateway.admin.key_pairs import KeyPair
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UnreadableCertificate, UserError
 from ime_gateway.certs.bundle import Bundle, read_bundle

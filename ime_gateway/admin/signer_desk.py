@@ -5,9 +5,9 @@ is self-signed, so nobody else vouches for it. It never says that anything is en
 several (several machines), and what an administrator revokes no container, answer or endorsement brings back.
 """
 
-from ime_gateway.admin.ime_keys import groups
 from ime_gateway.admin.intake import address_key
 from ime_gateway.admin.judging import certificate_json
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UnreadableCertificate, UserError
 from ime_gateway.certs.bundle import read_bundle

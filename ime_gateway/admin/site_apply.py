@@ -7,9 +7,9 @@ one would do, and applying the same file twice changes nothing.
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from ime_gateway.admin.ime_keys import KeyPair
 from ime_gateway.admin.intake import Arrival
 from ime_gateway.admin.judging import anchors_in
+from ime_gateway.admin.key_pairs import KeyPair
 from ime_gateway.admin.site_apply_checks import check_steps
 from ime_gateway.admin.site_apply_domain import (
     address_removals,

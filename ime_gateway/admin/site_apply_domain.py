@@ -12,7 +12,7 @@ from ime_gateway.admin.domain_keys import (
     require_not_denied,
     state_of_new,
 )
-from ime_gateway.admin.ime_keys import DEFAULT_DAYS, KeyPair, groups
+from ime_gateway.admin.key_pairs import DEFAULT_DAYS, KeyPair, groups
 from ime_gateway.admin.site_file import DomainKeyWish, SiteContents
 from ime_gateway.admin.site_report import Change, ChangeKind
 from ime_gateway.base.errors import UserError

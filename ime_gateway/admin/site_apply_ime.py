@@ -7,8 +7,9 @@ for nothing, because another administrator was quicker, is thrown away.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from ime_gateway.admin.ime_keys import DAY_SECONDS, DEFAULT_DAYS, DEFAULT_OVERLAP_DAYS, KeyPair, groups, make_key_pair
+from ime_gateway.admin.ime_keys import make_key_pair
 from ime_gateway.admin.ime_notes import key_notes, signer_notes
+from ime_gateway.admin.key_pairs import DAY_SECONDS, DEFAULT_DAYS, DEFAULT_OVERLAP_DAYS, KeyPair, groups
 from ime_gateway.admin.site_file import ImeKeyWish, SiteContents
 from ime_gateway.admin.site_report import Change
 from ime_gateway.admin.timestamps import rfc3339

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ime_gateway.admin.domain_keys import require_fit_for_domain
-from ime_gateway.admin.ime_keys import KeyPair, pair_of, require_fit
+from ime_gateway.admin.ime_keys import require_fit
 from ime_gateway.admin.intake import Arrival, address_key, arrivals
+from ime_gateway.admin.key_pairs import KeyPair, pair_of
 from ime_gateway.base.errors import ConfigurationError, GatewayError, UserError
 from ime_gateway.certs.bundle import Bundle, PasswordMissing, read_bundle
 from ime_gateway.certs.certificate import Certificate

@@ -7,10 +7,9 @@ same names are in use beyond the RFC: SEPPmail and the S.E.E. Mail directory loo
 from typing import Final
 
 from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.profile import ENCRYPTION_NAME, SIGNING_NAME
 
-CONFIDENTIALITY_AUTHORITY: Final = "domain-confidentiality-authority"
-SIGNING_AUTHORITY: Final = "domain-signing-authority"
-_AUTHORITIES = (CONFIDENTIALITY_AUTHORITY, SIGNING_AUTHORITY)
+_AUTHORITIES: Final = (ENCRYPTION_NAME, SIGNING_NAME)
 
 
 def domain_of_authority(certificate: Certificate) -> str:

@@ -15,6 +15,7 @@ from typing import Final, assert_never
 
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.profile import ENCRYPTION_NAME
 from ime_gateway.certs.trust import Anchors
 from ime_gateway.keys.usable import Kind, Verdict, judge
 from ime_gateway.mail.address import Address
@@ -36,8 +37,6 @@ from ime_gateway.ports.address_directory import (
 from ime_gateway.ports.directory import SiteView, TrustEntry
 from ime_gateway.settings.inheritance import recipient_settings
 
-_DOMAIN_LOCAL_PART = "domain-confidentiality-authority"
-"""The name under which directories list a whole domain's certificate (RFC 3183 section 4)."""
 _REMEMBERED = 5_000
 _REVOCATION: Final = frozenset((Reason.CERTIFICATE_REVOKED, Reason.REVOCATION_UNKNOWN))
 
@@ -124,7 +123,7 @@ class DirectoryCandidates:
             if by_person and chosen == "automatic":
                 people[address.key] = address
             if by_domain and chosen != "manual" and not one.managed and not _usable(one.domain):
-                domains[address.domain] = Address(_DOMAIN_LOCAL_PART, address.domain)
+                domains[address.domain] = Address(ENCRYPTION_NAME, address.domain)
         return people, domains
 
     async def _ask_all(self, asked: Iterable[Address], view: SiteView) -> dict[str, Answer]:
@@ -170,7 +169,7 @@ class _Marking:
         one = replace(
             one,
             personal=self._with_answer(one.personal, person, "personal", one.address.key),
-            domain=self._with_answer(one.domain, domain, "domain", f"{_DOMAIN_LOCAL_PART}@{one.address.domain}"),
+            domain=self._with_answer(one.domain, domain, "domain", f"{ENCRYPTION_NAME}@{one.address.domain}"),
         )
         failed = next((answer for answer in (person, domain) if isinstance(answer, NoDirectoryAnswer)), None)
         if _usable(one.personal) or _usable(one.domain):

@@ -12,8 +12,9 @@ from typing import Final, Literal
 from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.profile import SIGNING_NAME
 from ime_gateway.certs.trust import Anchors
-from ime_gateway.keys.domain_names import SIGNING_AUTHORITY, is_within
+from ime_gateway.keys.domain_names import is_within
 from ime_gateway.keys.signer import (
     IdentityVerdict,
     PathVerdict,
@@ -237,7 +238,7 @@ def _names_domain(certificate: Certificate, sender: Sender) -> bool:
     authorities = {
         domain
         for local, _, domain in (address.rpartition("@") for address in certificate.addresses)
-        if local.lower() == SIGNING_AUTHORITY and "." in domain
+        if local.lower() == SIGNING_NAME and "." in domain
     }
     return all(
         person.domain in sender.partners

@@ -11,7 +11,7 @@ import typer
 
 from ime_gateway.admin.authority_desk import AuthorityDesk, AuthorityRow, authority_json, issued_json
 from ime_gateway.admin.certificate_files import pem
-from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file
 from ime_gateway.app.cli.output_files import write_new

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ime_gateway.admin.candidate_desk import CandidateDesk, CandidateRow, Comparison, candidate_json
-from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path
 from ime_gateway.app.cli.show import Cell, as_json, as_table, coloured, say

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from ime_gateway.admin.export_desk import ExportDesk
-from ime_gateway.admin.ime_keys import groups
 from ime_gateway.admin.issue_desk import IssueDesk, Made, made_json
 from ime_gateway.admin.issuing import DEFAULT_DAYS, LONGEST_DAYS, PairKind
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.admin.request_desk import RequestDesk, request_json
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file

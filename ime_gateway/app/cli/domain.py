@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ime_gateway.admin.domain_desk import DomainDesk, DomainRow, domain_json
-from ime_gateway.admin.ime_keys import DAY_SECONDS, groups
+from ime_gateway.admin.key_pairs import DAY_SECONDS, groups
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli import domain_exchange, domain_key, domain_set
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path

@@ -11,7 +11,7 @@ import typer
 
 from ime_gateway.admin.domain_desk import domain_key_json
 from ime_gateway.admin.domain_key_desk import DomainKeyDesk, DomainKeyRow
-from ime_gateway.admin.ime_keys import DEFAULT_DAYS, LONGEST_DAYS, groups
+from ime_gateway.admin.key_pairs import DEFAULT_DAYS, LONGEST_DAYS, groups
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file
 from ime_gateway.app.cli.output_files import write_new

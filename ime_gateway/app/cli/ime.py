@@ -8,7 +8,7 @@ import typer
 
 from ime_gateway.admin.ime_contact import FILE_NAMES, ContactFiles
 from ime_gateway.admin.ime_desk import ImeDesk, ImeRow, ime_json
-from ime_gateway.admin.ime_keys import DEFAULT_DAYS, DEFAULT_OVERLAP_DAYS, LONGEST_DAYS, groups
+from ime_gateway.admin.key_pairs import DEFAULT_DAYS, DEFAULT_OVERLAP_DAYS, LONGEST_DAYS, groups
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli import ime_signers
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.admin.signer_desk import SignerDesk, signer_json
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file

@@ -8,7 +8,7 @@ import typer
 
 from ime_gateway.admin.brought_certificates import allowed_notes
 from ime_gateway.admin.check_desk import CheckDesk, trust_facts_json
-from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.admin.trust_desk import TrustDesk, certificate_of_file, trust_json
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file

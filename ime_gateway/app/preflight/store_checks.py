@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from ime_gateway.admin.domain_keys import domain_key_takeover, domain_key_troubles
-from ime_gateway.admin.ime_keys import DAY_SECONDS
 from ime_gateway.admin.ime_notes import key_notes, signer_notes
 from ime_gateway.admin.judging import anchors_in
+from ime_gateway.admin.key_pairs import DAY_SECONDS
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.installation import schema_trouble
 from ime_gateway.app.preflight.finding import Finding, error, ok, warning

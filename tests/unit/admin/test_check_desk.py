@@ -3,7 +3,7 @@
 import pytest
 
 from ime_gateway.admin.check_desk import CheckDesk, differences, trust_facts_json
-from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.base.errors import UserError
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.ports.registry import Registry

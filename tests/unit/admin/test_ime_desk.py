@@ -10,7 +10,8 @@ import pytest
 
 from ime_gateway.admin.ime_contact import FILE_NAMES
 from ime_gateway.admin.ime_desk import ImeDesk, ime_json
-from ime_gateway.admin.ime_keys import groups, make_key_pair
+from ime_gateway.admin.ime_keys import make_key_pair
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.base.errors import UserError
 from ime_gateway.ports.containers import Pin
 from ime_gateway.ports.registry import Registry

@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from ime_gateway.admin.ime_desk import ImeDesk
-from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.admin.signer_desk import SignerDesk, signer_json
 from ime_gateway.base.errors import UserError
 from ime_gateway.ports.containers import Pin

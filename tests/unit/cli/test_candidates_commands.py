@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.app.installation import open_current_installation
 from ime_gateway.ports.incoming import Candidate
 from ime_gateway.settings.site import ManagedDomain, PartnerDomain

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ime_gateway.admin.ime_keys import groups
+from ime_gateway.admin.key_pairs import groups
 from ime_gateway.app.installation import open_current_installation
 from ime_gateway.app.preflight.store_checks import _domain_keys
 from ime_gateway.settings.site import Policy
