@@ -88,12 +88,12 @@ class FactGatherer:
         self, one: RecipientFacts, selected: Selected, learnt: Learnt | None, judging: Judging, moment: float
     ) -> RecipientFacts:
         personal = _personal(selected, learnt, judging, moment)
+        if selected.missing:
+            personal += tuple(map(not_here, selected.missing))
+        if not selected.domain:
+            return replace(one, personal=personal)
         shared = _judged(selected.domain, "domain", judging, moment)
-        return replace(
-            one,
-            personal=(*personal, *(not_here(thumbprint) for thumbprint in selected.missing)),
-            domain=candidates(shared, selected_by=selected.domain_selected_by),
-        )
+        return replace(one, personal=personal, domain=candidates(shared, selected_by=selected.domain_selected_by))
 
     async def _with_answers(
         self,
