@@ -6,7 +6,7 @@ nothing that depends on the outcome of opening unproved ciphertext changes the r
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -42,7 +42,7 @@ from ime_gateway.pipeline.older_keys import older_keys
 from ime_gateway.pipeline.owned_keys import owned_key
 from ime_gateway.pipeline.prepared import Prepared, Version
 from ime_gateway.pipeline.revocation import Revocations
-from ime_gateway.pipeline.signature_verdicts import Sender
+from ime_gateway.pipeline.signature_verdicts import Sender, signer_thumbprints
 from ime_gateway.pipeline.verdict_headers import own_tags
 from ime_gateway.ports.directory import Directory, SiteView
 from ime_gateway.ports.incoming import IncomingRecord
@@ -162,12 +162,23 @@ class Opener:
     async def _judged(self, arrived: Arrived, opened: Sequence[Opened]) -> Judged:
         """All signatures with verdicts; what the network can tell about revocations is asked once for all of them."""
         distinct = {id(one): one for one in opened}.values()
+        arrived = await self._with_owners(arrived, distinct)
         judged = await asyncio.to_thread(judge_signatures, arrived, distinct)
         links = [link for found in judged.values() for one in found for link in one.trust.unasked]
         if not links:
             return judged
         await self.revocations.learn(links, arrived.anchors, arrived.moment)
         return await asyncio.to_thread(judge_signatures, arrived, distinct)
+
+    async def _with_owners(self, arrived: Arrived, opened: Iterable[Opened]) -> Arrived:
+        """Knowing for whom those signers were imported whom the trust list allows: nobody else checked their names."""
+        signers = {thumbprint for one in opened for thumbprint in signer_thumbprints(one)}
+        trust = arrived.view.trust
+        allowed = sorted(one for one in signers if one in trust and trust[one].verdict == "allow")
+        if not allowed:
+            return arrived
+        owners = await self.directory.owners(arrived.view, allowed)
+        return replace(arrived, sender=replace(arrived.sender, imported_for=owners))
 
     async def _opened(self, arrived: Arrived, keys: Sequence[KeptKey]) -> Opened:
         """In a thread: what hides in the layers of even a small mail can be large."""

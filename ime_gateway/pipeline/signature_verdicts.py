@@ -14,7 +14,7 @@ from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.profile import SIGNING_NAME
 from ime_gateway.certs.trust import Anchors
-from ime_gateway.keys.domain_names import is_within
+from ime_gateway.keys.kept_for import KeptFor
 from ime_gateway.keys.signer import (
     IdentityVerdict,
     PathVerdict,
@@ -90,6 +90,8 @@ class Sender:
     """Domains of `people` that are partners', none of ours."""
     kept_for: Mapping[Certificate, tuple[str, ...]] = field(default_factory=dict)
     """Domain certificates of all partners, each with the names of the partner domains that have it."""
+    imported_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By thumbprint of a signer's certificate that the trust list allows: the people for whom it was imported."""
 
 
 def found_signatures(opened: Opened, sender: Sender, anchors: Anchors, moment: float) -> tuple[FoundSignature, ...]:
@@ -106,6 +108,13 @@ def found_signatures(opened: Opened, sender: Sender, anchors: Anchors, moment: f
             else:
                 found.append(_not_judged(number, signer, covers, layer.report))
     return tuple(found)
+
+
+def signer_thumbprints(opened: Opened) -> list[str]:
+    """The certificates by which the signatures of its layers hold."""
+    layers = [layer for layer in opened.layers if isinstance(layer, SignedLayer)]
+    signers = [one for layer in layers for one in layer.report.signers[:MOST_JUDGED] if one.intact]
+    return [one.certificate.thumbprint for one in signers if one.certificate is not None]
 
 
 def signed_state(opened: Opened, signatures: Sequence[FoundSignature]) -> Signed:
@@ -206,25 +215,23 @@ def _not_judged(number: int, signer: SignerVerdict, covers: Covers, report: Sign
 def _identity(
     certificate: Certificate, sender: Sender, protected: ProtectedHeaders | None, *, by_root: bool
 ) -> tuple[IdentityVerdict, Literal["person", "domain"]]:
-    """Whether the certificate is that of everybody in From, or of their domain. One that a partner has and that the
-    trust list allows is believed for that partner's people only, whomever else it names."""
+    """Whether the certificate is that of everybody in From, or of their domain. One that the trust list alone allows is
+    believed for whom it is kept, a partner's people or single ones, and for a whole domain only where it is a
+    partner's: whomever else it names."""
     keys = [one.key for one in sender.people]
     if not keys:
         return IdentityVerdict(False, "From cannot be read"), "person"
     inside = _people_inside(protected)
     if inside is not None and inside != frozenset(keys):
         return IdentityVerdict(False, "the From that was signed is another one"), "person"
-    domains = sender.kept_for.get(certificate, ())
-    if domains and not by_root:
-        for one in sender.people:
-            if not any(is_within(one.domain, name) for name in domains):
-                return IdentityVerdict(
-                    False, f"the certificate is kept for {domains[0]}, not for {one.domain}"
-                ), "person"
+    kept = KeptFor(sender.kept_for.get(certificate, ()), sender.imported_for.get(certificate.thumbprint, ()))
+    if not by_root and (left_out := next(filter(None, map(kept.leaves_out, keys)), "")):
+        return IdentityVerdict(False, left_out), "person"
     match = address_match(certificate, keys)
     if match.matches:
         return match, "person"
-    if certificate in sender.domain_certificates or _names_domain(certificate, sender):
+    named = (by_root or kept.domains) and _names_domain(certificate, sender)
+    if certificate in sender.domain_certificates or named:
         return IdentityVerdict(True, ""), "domain"
     return match, "person"
 

@@ -66,3 +66,8 @@ class Directory(Protocol):
         """Imported certificates by thumbprint, whoever they are for; unknown ones are missing. As of `view.generation`
         or newer."""
         ...
+
+    async def owners(self, view: SiteView, thumbprints: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """For whom imported certificates are (`Address.key`), by thumbprint; none for unknown ones. As of
+        `view.generation` or newer."""
+        ...

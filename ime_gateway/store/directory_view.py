@@ -15,7 +15,7 @@ from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.store.connections import Connections
 from ime_gateway.store.domain_rows import load_view
-from ime_gateway.store.key_rows import BY_ADDRESS, BY_THUMBPRINT
+from ime_gateway.store.key_rows import BY_ADDRESS, BY_THUMBPRINT, OWNERS
 from ime_gateway.store.storage_errors import storage_errors
 
 _GENERATION = "SELECT generation FROM site"
@@ -32,6 +32,7 @@ class LiveDirectory:
         self._view: SiteView | None = None
         self._cached: dict[str, tuple[Certificate, ...]] = {}
         self._cached_by_name: dict[str, Certificate | None] = {}
+        self._cached_owners: dict[str, tuple[str, ...]] = {}
         self._cached_generation = -1
         self._file: sqlite3.Connection | None = None
         self._file_identity = (0, 0)
@@ -81,6 +82,19 @@ class LiveDirectory:
             cache.pop(next(iter(cache)))
         return found
 
+    async def owners(self, view: SiteView, thumbprints: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """As the port says."""
+        self._forget_outdated(view)
+        cache = self._cached_owners
+        found = {one: cache[one] for one in thumbprints if one in cache}
+        unknown = sorted(set(thumbprints) - found.keys())
+        if unknown:
+            found |= await asyncio.get_running_loop().run_in_executor(self._readers, self._load_owners, unknown)
+            cache |= found
+        while len(cache) > _CACHED_ADDRESSES:
+            cache.pop(next(iter(cache)))
+        return found
+
     def close(self) -> None:
         """Close the connection that watches the generation."""
         if self._file is not None:
@@ -105,12 +119,18 @@ class LiveDirectory:
 
     def _forget_outdated(self, view: SiteView) -> None:
         if view.generation > self._cached_generation:
-            self._cached, self._cached_by_name = {}, {}
+            self._cached, self._cached_by_name, self._cached_owners = {}, {}, {}
             self._cached_generation = view.generation
 
     def _load_named(self, thumbprints: Sequence[str]) -> dict[str, Certificate]:
         rows = self._connections.read_bare_for(BY_THUMBPRINT, thumbprints)
         return {thumbprint: Certificate.from_der(bytes(der)) for thumbprint, der in rows}
+
+    def _load_owners(self, thumbprints: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = dict.fromkeys(thumbprints, ())
+        for thumbprint, address in self._connections.read_bare_for(OWNERS, thumbprints):
+            found[thumbprint] = (*found[thumbprint], address)
+        return found
 
     def _load(self, addresses: Sequence[str]) -> dict[str, tuple[Certificate, ...]]:
         found: dict[str, list[Certificate]] = {address: [] for address in addresses}

@@ -18,6 +18,10 @@ BY_ADDRESS = (
 """For the directory: addresses and DER by address keys."""
 BY_THUMBPRINT = "SELECT thumbprint, der FROM certificates WHERE thumbprint IN ({list})"
 """For the directory: thumbprints and DER by whole thumbprints."""
+OWNERS = (
+    "SELECT thumbprint, address FROM certificate_addresses WHERE thumbprint IN ({list}) ORDER BY thumbprint, address"
+)
+"""For the directory: thumbprints and addresses by whole thumbprints."""
 
 _SHORTEST_BEGINNING = 6
 

@@ -7,6 +7,7 @@ fields that do not fit what was signed, and names in certificates that read like
 import re
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -168,6 +169,21 @@ class TestSigners:
         for author, expected in ((KIM, "ok"), ("ceo@bank.example", "ok" if by == "root" else "invalid")):
             assert verdict(world, self.made(wrap, signed(TEXT, several), author), author) == expected
         world.configure(lambda live: live.delete_trust(several.certificate.thumbprint))
+
+    @pytest.mark.parametrize("also", ["ceo@bank.example", KIM, "domain-signing-authority@partner.example"])
+    def test_other_names_in_the_certificate_of_a_person(self, world: Incoming, wrap: bool, also: str) -> None:
+        """Approved for one person, whose thumbprint was compared: the names beside it were checked by nobody."""
+        several = make_user(MALLORY, dn_addresses=[also])
+
+        def approve(live: Any) -> None:
+            live.put_certificate(several.certificate, (MALLORY,), None)
+            live.put_trust(TrustEntry(several.certificate.thumbprint, "allow"))
+
+        world.configure(approve)
+        author = also if "authority" not in also else KIM
+        for shown, expected in ((MALLORY, "ok"), (author, "invalid")):
+            assert verdict(world, self.made(wrap, signed(TEXT, several), shown), MALLORY) == expected
+        assert "identity=no" in evidence(world, self.made(wrap, signed(TEXT, several), author))
 
     def test_confidentiality_authority_of_no_partner_does_not_sign(self, world: Incoming, wrap: bool) -> None:
         entity = signed(TEXT, other("domain-confidentiality-authority@elsewhere.example"))

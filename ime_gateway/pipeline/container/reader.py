@@ -174,7 +174,7 @@ class ContainerReader:
             case _:
                 assert_never(verdict)
         person, moment = arrived.person, _moment(arrived)
-        endorsed = self.signers.endorsed(person, original.signed_headers, verdict, pins, arrived.view, moment)
+        endorsed = await self.signers.endorsed(person, original.signed_headers, verdict, pins, arrived.view, moment)
         if isinstance(endorsed, Refused):
             return endorsed
         record = self.signers.record(person, arrived.sender, opened.signature, verdict, endorsed, moment)
@@ -223,7 +223,7 @@ class ContainerReader:
     ) -> Allowed | Unconfirmed | Denied:
         signature = opened.signature
         await self.signers.learn(signature.certificate, signature.carried, arrived.view, _moment(arrived))
-        facts = self.signers.facts(
+        facts = await self.signers.facts(
             signature.certificate, signature.carried, arrived.person, arrived.view, _moment(arrived)
         )
         return may_sign(facts, pins, arrived.view.managed[arrived.person.domain].ime_signers)

@@ -14,9 +14,11 @@ from ime_gateway.ime.container import Signature
 from ime_gateway.ime.endorsement import new_signer
 from ime_gateway.ime.replay import KEEP_SECONDS, replay_key
 from ime_gateway.ime.signers import MOST_PINS, Allowed, SignerFacts
-from ime_gateway.keys.signer import address_match, judge_signer
+from ime_gateway.keys.kept_for import KeptFor
+from ime_gateway.keys.signer import address_match, judge_signer, leads_to_root
 from ime_gateway.mail.address import Address
 from ime_gateway.mail.headers import HeaderBlock
+from ime_gateway.pipeline.incoming_policy import partners_of_certificates
 from ime_gateway.pipeline.revocation import Revocations
 from ime_gateway.ports.containers import ContainerRecord, Learnt, Pin
 from ime_gateway.ports.directory import Directory, SiteView
@@ -43,7 +45,7 @@ class SignerBook:
         """
         await self.revocations.judged(view, moment, lambda anchors: judge_signer(certificate, anchors, moment, carried))
 
-    def facts(
+    async def facts(
         self,
         certificate: Certificate,
         carried: tuple[Certificate, ...],
@@ -51,20 +53,29 @@ class SignerBook:
         view: SiteView,
         moment: float,
     ) -> SignerFacts:
-        """Path, trust and identity of a signer, as three answers. moment: seconds since 1970 UTC."""
-        verdict = judge_signer(certificate, self.revocations.known(view), moment, carried)
+        """Path, trust and identity of a signer, as three answers. moment: seconds since 1970 UTC. Raises
+        StoreUnavailable."""
+        anchors = self.revocations.known(view)
+        verdict = judge_signer(certificate, anchors, moment, carried)
+        left_out = ""
+        if verdict.usable and anchors.allows(certificate) and not leads_to_root(certificate, anchors, moment, carried):
+            left_out = (await self._kept_for(certificate, view)).leaves_out(person.key)
         named = address_match(certificate, [person.key])
         unknown = verdict.reason is Reason.CERTIFICATE_UNTRUSTED
         return SignerFacts(
             certificate=certificate,
             names_person=named.matches,
             names_others=bool(certificate.addresses) and not named.matches,
-            trusted=verdict.usable,
+            trusted=verdict.usable and not left_out,
             fault=None if verdict.usable or unknown else verdict.reason,
-            evidence=verdict.detail,
+            evidence=left_out or verdict.detail,
         )
 
-    def endorsed(
+    async def _kept_for(self, certificate: Certificate, view: SiteView) -> KeptFor:
+        people = (await self.directory.owners(view, [certificate.thumbprint]))[certificate.thumbprint]
+        return KeptFor(partners_of_certificates(view).get(certificate, ()), people)
+
+    async def endorsed(
         self,
         person: Address,
         headers: HeaderBlock,
@@ -87,7 +98,7 @@ class SignerBook:
             return _not_endorsed("only a signer that is confirmed itself may name a new one")
         if state == "revoked":
             return _not_endorsed("the new signer was revoked by an administrator")
-        facts = self.facts(certificate, (), person, view, moment)
+        facts = await self.facts(certificate, (), person, view, moment)
         if facts.fault is not None or not facts.names_person:
             return _not_endorsed(f"the new signer cannot sign for {person}: {facts.evidence}")
         if sum(pin.state == "approved" for pin in pins) >= MOST_PINS:

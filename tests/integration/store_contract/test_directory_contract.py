@@ -148,3 +148,17 @@ def test_certificates_by_thumbprint_whoever_they_are_for(database: TestDatabase,
         assert await store.directory.named(await store.directory.view(), [known]) == {}
 
     asyncio.run(walk())
+
+
+def test_for_whom_certificates_are(database: TestDatabase, user: Entity) -> None:
+    async def walk() -> None:
+        worker, desk = database.open(), database.open()
+        known, unknown = user.certificate.thumbprint, "sha256:" + "0" * 64
+        owners: tuple[str, ...] = ()
+        for address in ("anna@partner.example", "bob@partner.example"):
+            add(desk, user, *owners)
+            found = await worker.directory.owners(await worker.directory.view(), [known, unknown])
+            assert found == {known: owners, unknown: ()}
+            owners = (*owners, address)
+
+    asyncio.run(walk())

@@ -15,7 +15,7 @@ from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.ime.challenge import CERTIFICATE_HEADER, CHALLENGE_HEADER
 from ime_gateway.ports.containers import Seen
 from ime_gateway.ports.directory import TrustEntry
-from ime_gateway.settings.site import Policy
+from ime_gateway.settings.site import PartnerDomain, Policy
 from ime_gateway.smtp.replies import reply_for
 from tests import container_mail as make
 from tests.container_mail import ANNA, IME, carrier, container, original, signer_of
@@ -259,6 +259,26 @@ def test_the_directory_and_a_trusted_ca_vouch(core: Core, mode: str) -> None:
     make.setup(core, mode)
     assert isinstance(send(core, mail(person(ANNA)))[0], Accepted)
     assert make.pins(core) == []
+
+
+@pytest.mark.parametrize("owner", ["bob@acme.example", "partner.example", ANNA])
+def test_allowed_for_somebody_else_vouches_for_nobody(core: Core, owner: str) -> None:
+    """The trust list allows what was compared with its owner; that it names Anna, too, was checked by nobody."""
+    several = make_user("bob@acme.example", dn_addresses=[ANNA])
+
+    def approve(live: Any) -> None:
+        if "@" in owner:
+            live.put_certificate(several.certificate, (owner,), None)
+        else:
+            live.put_partner_domain(PartnerDomain(name=owner), [several.certificate])
+        live.put_trust(TrustEntry(several.certificate.thumbprint, "allow"))
+
+    core.configure(approve)
+    outcome, _ = send(core, mail(several))
+    if owner == ANNA:
+        assert isinstance(outcome, Accepted)
+    else:
+        waits(outcome)
 
 
 def test_directory_mode_asks_nobody(core: Core) -> None:
