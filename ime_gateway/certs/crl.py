@@ -140,6 +140,25 @@ class Crl:
         return found
 
 
+def replacement_fault(new: Crl, known: Crl, certificate: Certificate | None, moment: float) -> str:
+    """Why a list of the same CA must not take the place of the known one at `moment` (seconds since 1970 UTC); empty:
+    it may. certificate: the one that is asked about, if there is one.
+
+    CAs publish several lists (of CAs, of parts, of changes), all signed and public: on the way from a server somebody
+    can put one in the place of another, whereupon what the other one revoked would be forgotten.
+    """
+    if (new.is_delta, new._scope) == (known.is_delta, known._scope):
+        return "the CRL is older than the one that is known" if new.this_update < known.this_update else ""
+    told, before = _told(new, certificate), _told(known, certificate)
+    if not (told and told >= before) or (before and moment < known.next_update):
+        return "the CRL is for other certificates, or other reasons, than the one that is known"
+    return ""
+
+
+def _told(one: Crl, certificate: Certificate | None) -> frozenset[x509.ReasonFlags]:
+    return frozenset() if one.is_delta or certificate is None else one.reasons_for(certificate)
+
+
 def crl_finding(
     link: Link, lists: Sequence[Crl], moment: float, stale_seconds: float, signers: Sequence[Certificate] = ()
 ) -> Finding:

@@ -16,7 +16,7 @@ import structlog
 
 from ime_gateway.base.errors import StoreUnavailable, UnreadableCertificate
 from ime_gateway.certs.certificate import Certificate
-from ime_gateway.certs.crl import Crl
+from ime_gateway.certs.crl import Crl, replacement_fault
 from ime_gateway.certs.known_revocations import Held, KnownRevocations, RevocationMemory, answer_keys, held_answer
 from ime_gateway.certs.ocsp import OcspAnswer, ocsp_question
 from ime_gateway.certs.revocation import Link, sources
@@ -132,7 +132,7 @@ class Revocations:
             issuer = next((one for one in known if held.crl is not None and held.crl.signed_by(one)), None)
             if issuer is not None:
                 self.memory.put(held)
-                await self._fly(("crl", row.name), partial(self._fetch_crl, row.name, issuer)).task
+                await self._fly(("crl", row.name), partial(self._fetch_crl, row.name, issuer, None)).task
 
     def close(self) -> None:
         """Break off what is still on its way."""
@@ -215,20 +215,21 @@ class Revocations:
     async def _fetch(self, key: _Key, link: Link) -> None:
         kind, name = key
         if kind == "crl":
-            await self._fetch_crl(name, link.issuer)
+            await self._fetch_crl(name, link.issuer, link.certificate)
         else:
             await self._fetch_answer(name, link)
 
-    async def _fetch_crl(self, url: str, issuer: Certificate) -> None:
+    async def _fetch_crl(self, url: str, issuer: Certificate, certificate: Certificate | None) -> None:
         got = await self.source.crl(url)
         now = self.clock.now()
         if isinstance(got, Unfetched):
             await self._failed("crl", url, got.why, now)
             return
-        before = self.memory.get("crl", url)
+        held = self.memory.get("crl", url)
+        known = held.crl if held is not None else None
         try:
             crl = await asyncio.to_thread(Crl.read, got)
-            fault = crl.fault or await asyncio.to_thread(_crl_fault, crl, issuer, before.crl if before else None)
+            fault = crl.fault or await asyncio.to_thread(_crl_fault, crl, issuer, known, certificate, now)
         except UnreadableCertificate as error:
             await self._failed("crl", url, str(error), now)
             return
@@ -284,10 +285,8 @@ class Revocations:
             log.warning("revocation not stored", name=row.name, cause=error.evidence or str(error))
 
 
-def _crl_fault(crl: Crl, issuer: Certificate, before: Crl | None) -> str:
+def _crl_fault(crl: Crl, issuer: Certificate, known: Crl | None, certificate: Certificate | None, now: float) -> str:
     """Why a list that came must not take the place of the one that is there."""
     if not crl.signed_by(issuer):
         return "the CRL is not signed by the issuer of the certificate"
-    if before is not None and crl.this_update < before.this_update and before.signed_by(issuer):
-        return "the CRL is older than the one that is known"
-    return ""
+    return replacement_fault(crl, known, certificate, now) if known is not None and known.signed_by(issuer) else ""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.x509.ocsp import OCSPCertStatus
 
 from ime_gateway.base.reasons import Reason
@@ -21,7 +22,7 @@ from ime_gateway.ports.revocation import OwnAuthorities
 from ime_gateway.settings.site import Policy
 from tests.doubles.memory_revocations import MemoryRevocations, Network
 from tests.pki import DAY, NOW, Entity, make_ca, make_user
-from tests.revocation import make_answer, make_crl, points, responder
+from tests.revocation import make_answer, make_crl, points, responder, scope
 
 MOMENT = NOW.timestamp()
 CRL, OTHER, OCSP = "http://crl.example/a.crl", "http://crl.example/b.crl", "http://ocsp.example/"
@@ -183,6 +184,79 @@ def test_what_was_known_survives_a_server_that_lies(ca: Entity, alice: Entity) -
             assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED
             assert world.store.rows["crl", CRL].der == good
         assert len(world.net.asked) == 4, "the first two lies were asked for after half of its life"
+
+    run(go())
+
+
+def other_lists() -> dict[str, Any]:
+    """Extensions of lists that the same CA signs and publishes elsewhere, each newer than the one that is asked for."""
+    elsewhere = [x509.UniformResourceIdentifier(OTHER)]
+    return {
+        "of CAs": [scope(only_contains_ca_certs=True)],
+        "of another part": [scope(full_name=elsewhere)],
+        "for some reasons": [scope(only_some_reasons=frozenset({x509.ReasonFlags.affiliation_changed}))],
+        "of changes": [(x509.DeltaCRLIndicator(1), True)],
+    }
+
+
+@pytest.mark.parametrize("hours", [1, 200], ids=["in its time", "when it is stale"])
+@pytest.mark.parametrize("kind", ["of CAs", "of another part", "for some reasons", "of changes"])
+@pytest.mark.parametrize("by", ["mail", "renewal"])
+def test_another_list_of_the_same_ca_lifts_no_revocation(
+    ca: Entity, alice: Entity, kind: str, hours: float, by: str
+) -> None:
+    """They are signed, newer and public: whoever sits on the wire of plain HTTP can give them instead."""
+    world = World(ca, mode="soft-fail", seconds=5.0)
+
+    async def go() -> None:
+        world.net.gives[CRL] = make_crl(ca, [alice], this_update=NOW - DAY, next_update=NOW + HOUR)
+        assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED
+        known = world.store.rows["crl", CRL].der
+        world.moment = (NOW + hours * HOUR).timestamp() - 60
+        start = NOW + (hours - 0.5) * HOUR
+        world.net.gives[CRL] = make_crl(
+            ca, this_update=start, next_update=start + DAY, number=2, extensions=other_lists()[kind]
+        )
+        if by == "renewal":
+            await world.store.want("crl", [CRL], world.moment)
+            await world.worker.renew(world.view, world.moment)
+        for _ in range(2):
+            assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED
+            await settled(world.worker)
+            world.moment += 2 * RETRY_SECONDS
+        assert len(world.net.asked) > 1 and world.store.rows["crl", CRL].der == known
+        assert "other certificates" in world.store.rows["crl", CRL].fault
+
+    run(go())
+
+
+def test_a_ca_that_changes_what_its_list_is_about(ca: Entity, alice: Entity) -> None:
+    """While the old one is in time it stays; then one takes its place that tells as much of who is asked about."""
+    world = World(ca, mode="hard-fail")
+
+    async def go() -> None:
+        world.net.gives[CRL] = make_crl(ca, this_update=NOW - DAY, next_update=NOW + HOUR)
+        assert (await world.verdict(alice)).usable
+        users = [scope(only_contains_user_certs=True)]
+        world.net.gives[CRL] = make_crl(ca, [alice], this_update=NOW, next_update=NOW + 9 * DAY, extensions=users)
+        world.moment = (NOW + 2 * HOUR).timestamp()
+        await world.verdict(alice)
+        await settled(world.worker)
+        assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED
+
+    run(go())
+
+
+@pytest.mark.parametrize("kind", ["of CAs", "of another part", "of changes"])
+def test_another_list_that_came_first_gives_way(ca: Entity, alice: Entity, kind: str) -> None:
+    world = World(ca, mode="soft-fail", seconds=5.0)
+
+    async def go() -> None:
+        world.net.gives[CRL] = make_crl(ca, this_update=NOW, number=2, extensions=other_lists()[kind])
+        assert (await world.verdict(alice)).usable, "nothing is known"
+        world.net.gives[CRL] = make_crl(ca, [alice], this_update=NOW - DAY)
+        world.moment += 2 * RECHECK_SECONDS
+        assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED
 
     run(go())
 
