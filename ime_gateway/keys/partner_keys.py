@@ -7,6 +7,7 @@ believed; but only the newest may appoint an heir without a person: else who sto
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.fitness import fitness_fault
 from ime_gateway.keys.choose import order
@@ -38,16 +39,17 @@ def may_appoint(
 ) -> Verdict | None:
     """The verdict on a signer who may name the next certificate of its domain without a person; None: it may not.
 
-    It is one of the domain's certificates, trusted, in its time whatever the trust list says of expired ones, and no
-    usable one of the domain is newer. moment: seconds since 1970 UTC.
+    It is one of the domain's certificates, trusted, in its time whatever the trust list says of expired ones, and none
+    of the domain that is newer is usable, or would be if its CA could be asked: who holds an older key must not come
+    into power by silencing a server. moment: seconds since 1970 UTC.
     """
     if signer not in certificates or not signer.not_before <= moment <= signer.not_after:
         return None
     verdict = judge_signer(signer, anchors, moment)
     if not verdict.usable:
         return None
-    usable = [one for one in certificates if judge(one, anchors, moment, "domain").usable]
-    return None if any(one.not_before > signer.not_before for one in usable) else verdict
+    newer = [judge(one, anchors, moment, "domain") for one in certificates if one.not_before > signer.not_before]
+    return None if any(one.usable or one.reason is Reason.REVOCATION_UNKNOWN for one in newer) else verdict
 
 
 def may_follow(following: Certificate, current: Certificate, domain: str, moment: float) -> str:
