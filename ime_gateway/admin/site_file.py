@@ -93,6 +93,9 @@ def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> Sit
         for item in reader.people(position, wanted):
             before = people.get(item.certificate.thumbprint)
             people[item.certificate.thumbprint] = item if before is None else _merged(before, item)
+    trust = reader.trust()
+    for authority in reader.denied_authorities:
+        people.setdefault(authority.thumbprint, Arrival(authority, (), None))
     return SiteContents(
         policy=site.policy.at_rest() if "policy" in site.model_fields_set else None,
         additional=reader.all(site.policy.additional_certificates, "policy", "additional_certificates"),
@@ -112,7 +115,7 @@ def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> Sit
         ),
         people=tuple(people.values()),
         roots=reader.roots(),
-        trust=reader.trust(),
+        trust=trust,
         addresses=tuple(reader.addresses()),
         ime_keys=tuple(reader.ime_keys()),
         domain_keys=tuple(reader.domain_keys()),
@@ -137,6 +140,8 @@ class _Reader:
         self._read = read
         self._environment = environment
         self.skipped: list[str] = []
+        self.denied_authorities: list[Certificate] = []
+        """CA certificates that `trust` came across."""
         self._seen_keys: set[str] = set()
 
     def people(self, position: int, wanted: CertificateFile) -> list[Arrival]:
@@ -238,6 +243,9 @@ class _Reader:
                     sentence = f"holds {len(certificates)} certificates; give the thumbprint of the one that is meant"
                     raise ConfigurationError(f"{where}: {line.file}: {sentence}")
                 thumbprint = certificates[0].thumbprint
+                if line.verdict == "deny" and certificates[0].is_ca:
+                    # Kept, since only so its other certificates, of the same name and key, are known for its own.
+                    self.denied_authorities.append(certificates[0])
             if thumbprint in found:
                 raise ConfigurationError(f"{self._file.where('trust', position)}: {thumbprint} stands twice")
             found[thumbprint] = TrustEntry(thumbprint, line.verdict, line.allow_expired, line.note)

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from ime_gateway.admin.judging import anchors_in
 from ime_gateway.admin.site_apply import all_certificates
 from ime_gateway.admin.site_report import ApplyReport
 from ime_gateway.base.errors import ConfigurationError, StoreUnavailable, UserError
+from ime_gateway.base.reasons import Reason
+from ime_gateway.keys.usable import judge
 from ime_gateway.ports.registry import Registry
-from tests.pki import make_ca, pkcs7_bundle
+from tests.pki import make_ca, make_user, pkcs7_bundle
 
 FULL = """\
 [policy]
@@ -67,6 +70,23 @@ def test_everything_arrives(site, registry: Registry, people) -> None:
         (entry,) = live.certificates(address="robert@acme.example")
         assert entry.certificate == people.bob.certificate
         assert live.audit_lines()[0].actor == "test"
+
+
+def test_a_denied_ca_is_kept_for_its_other_certificates(site, registry: Registry, clock) -> None:
+    """As `trust deny FILE` does: its certificate says of whose name and key nothing may be used any more."""
+    again = make_ca("Denied CA")
+    denied = make_ca("Denied CA", key=again.key)
+    (site.folder / "denied.pem").write_bytes(denied.pem)
+    text = FULL + '\n[[trust]]\nfile = "denied.pem"\nverdict = "deny"\n'
+    assert ("added", "certificate", denied.certificate.subject) in listed(site.apply(text), "added")
+    generation = site.generation()
+    assert not listed(site.apply(text, prune=True), "added", "changed", "removed")
+    assert site.generation() == generation
+    with registry.transaction(write=True) as live:
+        live.put_root(again.certificate)
+        leaf = make_user("eve@partner.example", again).certificate
+        verdict = judge(leaf, anchors_in(live), clock.now(), "personal")
+    assert verdict.reason is Reason.CERTIFICATE_DENIED
 
 
 def test_the_second_time_changes_nothing(site, registry: Registry) -> None:
