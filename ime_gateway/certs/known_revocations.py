@@ -189,8 +189,8 @@ class KnownRevocations:
         if finding.state != "unknown":
             until = min(finding.until, *(one.checked_at + RECHECK_SECONDS for one in held))
             return Finding(finding.state, finding.detail, until)
-        if missing or any(one.may_be_tried(moment) for one in held):
-            return Finding("unasked", "no answer yet", moment + PENDING_SECONDS)
         faults = dict.fromkeys(_fault(one.row) for one in held if one.row.fault)
+        if missing or any(one.may_be_tried(moment) for one in held):
+            return Finding("unasked", "; ".join(["no answer yet", *faults]), moment + PENDING_SECONDS)
         words = "; ".join([finding.detail, *faults])
         return Finding("unknown", words, moment + PENDING_SECONDS)

@@ -17,7 +17,14 @@ import structlog
 from ime_gateway.base.errors import StoreUnavailable, UnreadableCertificate
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.crl import Crl, replacement_fault
-from ime_gateway.certs.known_revocations import Held, KnownRevocations, RevocationMemory, answer_keys, held_answer
+from ime_gateway.certs.known_revocations import (
+    RETRY_SECONDS,
+    Held,
+    KnownRevocations,
+    RevocationMemory,
+    answer_keys,
+    held_answer,
+)
 from ime_gateway.certs.ocsp import OcspAnswer, ocsp_question
 from ime_gateway.certs.revocation import Link, sources
 from ime_gateway.certs.trust import Anchors
@@ -37,6 +44,7 @@ log = structlog.get_logger("revocation")
 
 _AT_ONCE = 8
 """Fetches of one worker at a time."""
+_MOST_STRANGERS = 10_000
 _DAY = 86_400.0
 WANTED_SECONDS: Final = 7 * _DAY
 """A CRL is renewed ahead of its time while mail has asked for it within this time."""
@@ -67,6 +75,9 @@ class Revocations:
     _generation: int = -1
     _anchors: Anchors = field(default_factory=lambda: Anchors(()))
     _flights: dict[_Key, _Flight] = field(default_factory=dict)
+    _strangers: dict[tuple[str, str], float] = field(default_factory=dict)
+    """URLs whose list another CA signs than the one with this thumbprint, whose certificates name them, and when they
+    were asked (seconds since 1970 UTC): no reason to leave them alone for the certificates of that other CA."""
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
 
     async def anchors(self, view: SiteView) -> Anchors:
@@ -130,7 +141,7 @@ class Revocations:
             held = await asyncio.to_thread(held_answer, row, moment)
             known = (*view.roots, *view.intermediates)
             issuer = next((one for one in known if held.crl is not None and held.crl.signed_by(one)), None)
-            if issuer is not None:
+            if issuer is not None and not self._is_stranger(row.name, issuer, moment):
                 self.memory.put(held)
                 await self._fly(("crl", row.name), partial(self._fetch_crl, row.name, issuer, None)).task
 
@@ -172,7 +183,11 @@ class Revocations:
             if held is None:
                 continue
             flying = self._flights.get(key)
-            due = held.may_be_tried(moment) and (unasked or held.should_be_renewed(moment))
+            due = (
+                held.may_be_tried(moment)
+                and not self._is_stranger(key[1], link.issuer, moment)
+                and (unasked or held.should_be_renewed(moment))
+            )
             if flying is None and due:
                 flying = self._fly(key, partial(self._fetch, key, link))
             if flying is not None:
@@ -229,6 +244,9 @@ class Revocations:
         known = held.crl if held is not None else None
         try:
             crl = await asyncio.to_thread(Crl.read, got)
+            if not await asyncio.to_thread(crl.signed_by, issuer):
+                await self._signed_by_another(url, issuer, now)
+                return
             fault = crl.fault or await asyncio.to_thread(_crl_fault, crl, issuer, known, certificate, now)
         except UnreadableCertificate as error:
             await self._failed("crl", url, str(error), now)
@@ -238,6 +256,16 @@ class Revocations:
             return
         row = StoredAnswer("crl", url, got, now, crl.next_update, now, "", now)
         await self._keep(Held(row, now, crl=crl))
+
+    def _is_stranger(self, url: str, issuer: Certificate, moment: float) -> bool:
+        asked = self._strangers.get((url, issuer.thumbprint))
+        return asked is not None and abs(moment - asked) < RETRY_SECONDS
+
+    async def _signed_by_another(self, url: str, issuer: Certificate, now: float) -> None:
+        if len(self._strangers) >= _MOST_STRANGERS:
+            self._strangers.clear()
+        self._strangers[url, issuer.thumbprint] = now
+        await self._failed("crl", url, f"the CRL is not signed by {issuer.subject}", now, for_all=False)
 
     async def _fetch_answer(self, name: str, link: Link) -> None:
         why = []
@@ -266,11 +294,12 @@ class Revocations:
             return
         await self._failed("ocsp", name, "; ".join(dict.fromkeys(why)), self.clock.now())
 
-    async def _failed(self, kind: AnswerKind, name: str, why: str, now: float) -> None:
-        """What was known stays; only the attempt is noted, so that it is not made again at once."""
+    async def _failed(self, kind: AnswerKind, name: str, why: str, now: float, *, for_all: bool = True) -> None:
+        """What was known stays; only the attempt is noted, so that it is not made again at once. for_all: it is worth
+        nothing to anybody who asks this source."""
         log.warning("revocation not learnt", source=kind, name=name, why=why)
         before = self.memory.get(kind, name) or Held(StoredAnswer(kind, name, wanted_at=now), now)
-        failed = replace(before.row, tried_at=now, fault=why)
+        failed = replace(before.row, tried_at=now if for_all else before.row.tried_at, fault=why)
         self.memory.put(replace(before, row=failed, checked_at=now))
         await self._store(replace(failed, der=None, fetched_at=None, next_update=None))
 
@@ -286,7 +315,5 @@ class Revocations:
 
 
 def _crl_fault(crl: Crl, issuer: Certificate, known: Crl | None, certificate: Certificate | None, now: float) -> str:
-    """Why a list that came must not take the place of the one that is there."""
-    if not crl.signed_by(issuer):
-        return "the CRL is not signed by the issuer of the certificate"
+    """Why a list that its CA signed must not take the place of the one that is there."""
     return replacement_fault(crl, known, certificate, now) if known is not None and known.signed_by(issuer) else ""

@@ -41,6 +41,8 @@ class World:
     store: MemoryRevocations = field(default_factory=MemoryRevocations)
     net: Network = field(default_factory=Network)
     moment: float = MOMENT
+    others: tuple[Entity, ...] = ()
+    """More roots."""
 
     def __post_init__(self) -> None:
         self.worker = self.another_worker()
@@ -54,7 +56,7 @@ class World:
     @property
     def view(self) -> SiteView:
         policy = Policy(revocation=self.mode, revocation_stale_hours=self.stale_hours)  # type: ignore[arg-type]
-        return SiteView(1, policy, {}, {}, roots=(self.ca.certificate,))
+        return SiteView(1, policy, {}, {}, roots=tuple(one.certificate for one in (self.ca, *self.others)))
 
     async def verdict(self, leaf: Entity, worker: Revocations | None = None) -> Verdict:
         return await (worker or self.worker).judged(
@@ -242,6 +244,29 @@ def test_a_ca_that_changes_what_its_list_is_about(ca: Entity, alice: Entity) -> 
         world.moment = (NOW + 2 * HOUR).timestamp()
         await world.verdict(alice)
         await settled(world.worker)
+        assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED
+
+    run(go())
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["never asked", "to be renewed"])
+def test_a_ca_that_names_the_list_of_another_hides_nothing(ca: Entity, alice: Entity, known: bool) -> None:
+    """A partner whose root is believed for its own domain writes another's address into its certificates, and mail of
+    theirs comes all the time."""
+    partner = make_ca("Partner CA")
+    eve = make_user("eve@partner.example", partner, extra=[points(CRL)])
+    world = World(ca, mode="soft-fail", seconds=5.0, others=(partner,))
+
+    async def go() -> None:
+        if known:
+            world.net.gives[CRL] = make_crl(ca, this_update=NOW - DAY, next_update=NOW + HOUR)
+            assert (await world.verdict(alice)).usable
+            world.moment = (NOW + 2 * HOUR).timestamp()
+        start = NOW + (HOUR if known else -DAY)
+        world.net.gives[CRL] = make_crl(ca, [alice], this_update=start, next_update=NOW + 2 * DAY, number=2)
+        for _ in range(3):
+            await world.verdict(eve)
+        assert len(world.net.asked) == 1 + known, "it is left alone for a while"
         assert (await world.verdict(alice)).reason is Reason.CERTIFICATE_REVOKED
 
     run(go())
