@@ -8,6 +8,7 @@ import math
 import socket
 import ssl
 import struct
+import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -49,12 +50,17 @@ class Ldap3Session:
     """`LdapSession` over one connection that is bound already."""
 
     def __init__(self, directory: Ldap, password: str, seconds: float) -> None:
-        """Connect and bind. seconds: longest wait for a connection, and for one answer. Raises LdapTrouble."""
+        """Connect and bind. seconds: longest wait for a connection, and for one answer; all of it takes twice that at
+        the longest. Raises LdapTrouble."""
         self._whole_seconds = math.ceil(seconds)  # ldap3 hands it to the operating system as a whole number
         try:
             self._connection = self._prepared(directory, password)
         except LDAP_FAULTS as error:
             raise LdapTrouble(fault_words(error)) from error
+        # A server that drips would never run into the time-out of a single read.
+        alarm = threading.Timer(2 * seconds, self.cut)
+        alarm.daemon = True
+        alarm.start()
         try:
             self._connection.open(read_server_info=False)
             if directory.starttls and not self._connection.start_tls(read_server_info=False):
@@ -67,6 +73,8 @@ class Ldap3Session:
         except LdapTrouble:
             self._give_up()
             raise
+        finally:
+            alarm.cancel()
 
     def _prepared(self, directory: Ldap, password: str) -> ldap3.Connection:
         """The connection before its first byte."""

@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -212,6 +212,41 @@ def test_cutting_ends_a_wait() -> None:
             session.search(SUFFIX, EVERYTHING, "subtree", NAMES, 1)
         cutting.join(30)
         thread.join(30)
+
+
+def test_a_server_that_drips_while_it_lets_us_in_is_cut() -> None:
+    """Each octet comes in time, the answer never ends: the thread must not be lost for good."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def drip() -> None:
+            peer, _ = listening.accept()
+            with peer, suppress(OSError):
+                peer.recv(4096)
+                peer.sendall(b"\x30\x84\x00\xff\xff\xff")
+                while not over.wait(0.05):
+                    peer.sendall(b"\x02")
+
+        server = threading.Thread(target=drip, daemon=True)
+        server.start()
+        settings = Ldap.model_validate(
+            {"name": "drips", "url": f"ldap://127.0.0.1:{port}", "base": SUFFIX, "starttls": False}
+        )
+        ended: list[BaseException] = []
+
+        def connect() -> None:
+            try:
+                open_session(settings, {}, 0.4)
+            except LdapTrouble as error:
+                ended.append(error)
+
+        client = threading.Thread(target=connect, daemon=True)
+        client.start()
+        client.join(6)
+        over.set()
+        server.join(5)
+        assert ended, "it gave up by itself"
 
 
 def test_openssl_agrees_that_the_server_is_who_it_says(slapd: Slapd) -> None:
