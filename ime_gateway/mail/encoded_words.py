@@ -8,6 +8,8 @@ import binascii
 import re
 from collections.abc import Iterator
 
+from ime_gateway.mail.transfer_encoding import decode_transfer
+
 _WORD = re.compile(r"=\?([^?\s]+)\?([bBqQ])\?([^?]*)\?=")
 _CHARSET = re.compile(
     r"us-ascii|ascii|utf-?8|utf-7|utf-16(?:be|le)?|iso-?8859-(?:[1-9]|1[013456])|windows-125[0-8]|cp125[0-8]|cp(?:437|850|852|866)"
@@ -18,11 +20,12 @@ _WORD_LIMIT = 75
 _Q_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
 
 
-def decode_words(text: str) -> str:
+def decode_words(text: str, *, guess: bool = False) -> str:
     """Decode the encoded words of a field value; what cannot be decoded stays as written.
 
-    Never raises. Control characters that come out of an encoded word become blanks, so that none
-    reaches a header, a log line or a page.
+    guess: read as a lax program does what stays otherwise: charsets that are not known as Latin-1, in which the ASCII
+    of nearly all of them shows, octets beyond ASCII, and base64 behind its padding. Never raises. Control characters
+    that come out of an encoded word become blanks, so that none reaches a header, a log line or a page.
     """
     if "=?" not in text:
         return text
@@ -31,7 +34,7 @@ def decode_words(text: str) -> str:
     position = 0
     for match in _WORD.finditer(text):
         between = text[position : match.start()]
-        decoded = _decode(match[1], match[2], match[3])
+        decoded = _decode(match[1], match[2], match[3], guess=guess)
         if pending is not None and (decoded is None or between.strip()):
             pieces.append(_text_of(*pending))
             pending = None
@@ -92,15 +95,17 @@ def known_codec(charset: str) -> str | None:
     return {"macintosh": "mac_roman"}.get(name, name) if _CHARSET.fullmatch(name) else None
 
 
-def _decode(charset: str, encoding: str, body: str) -> tuple[str, bytes] | None:
+def _decode(charset: str, encoding: str, body: str, *, guess: bool) -> tuple[str, bytes] | None:
     """Charset and bytes of one encoded word, or None when it is no such thing."""
     name = charset.partition("*")[0].lower()  # RFC 2231 section 5 allows a language after a star
     # Only charsets named here: looking up a name from a mail would import modules and fill caches.
-    if not _CHARSET.fullmatch(name) or not body.isascii():
+    if not guess and not (_CHARSET.fullmatch(name) and body.isascii()):
         return None
-    data = body.encode("ascii")
+    data = body.encode("utf-8", "replace")
     if encoding in "qQ":
         return name, binascii.a2b_qp(data, header=True)
+    if guess:
+        return name, decode_transfer(memoryview(data), "base64")
     try:
         return name, binascii.a2b_base64(data + b"=" * (-len(data) % 4))
     except binascii.Error:

@@ -1,8 +1,9 @@
 """Tags at the end of the subject, such as [secure], by which readers know what the gateway found; only ours may stand.
 
 An outsider who writes one into the subject would borrow the gateway's word (threats C and 59). So forged ones are taken
-out however they are written: in encoded words (RFC 2047), in letters and brackets that only look like those of the
-tag, with invisible characters inside, or so that the rest of a removed one makes another.
+out however they are written: in encoded words (RFC 2047) of any charset, in letters and brackets that only look like
+those of the tag, with invisible characters inside, or so that the rest of a removed one makes another. What turns the
+direction of letters goes, too: it shows a text backwards, a forged tag as well as ours behind it.
 """
 
 import re
@@ -45,6 +46,10 @@ _LOOKALIKES: Final = str.maketrans(
 """Characters that readers take for those of a tag; the tag itself goes through the same table."""
 _IGNORED: Final = frozenset(("Cc", "Cf", "Mn", "Me", "Zs", "Zl", "Zp", "Cn", "Co"))
 """Blanks, invisible characters and marks on top of letters."""
+_FILLERS: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols that show nothing."""
+_OVERRIDES: Final = str.maketrans("", "", "\u202d\u202e")
+"""LRO and RLO of UAX 9: no language is written with them; the marks and isolates of Arabic and Hebrew stay."""
 _BLANK = re.compile(r"[\x00-\x20\x7f]+")
 _LINE = 78
 _LONGEST_LINE = 998
@@ -86,9 +91,11 @@ def same_subject(one: str, other: str, tags: Sequence[str]) -> bool:
 
 
 def _cleaned(field: Field, patterns: Sequence[str]) -> Field:
-    text = decode_words(field.text)
-    rest = _without(text, patterns)
-    return field if rest == text else make_field(field.name, without_controls(" ".join(rest.split())))
+    for text in dict.fromkeys((decode_words(field.text), decode_words(field.text, guess=True))):
+        rest = _without(text.translate(_OVERRIDES), patterns)
+        if rest != text:
+            return make_field(field.name, without_controls(" ".join(rest.split())))
+    return field
 
 
 def _without(text: str, patterns: Sequence[str]) -> str:
@@ -133,4 +140,8 @@ def _look(character: str) -> str:
     if character.isascii():
         return "" if character <= " " or character == "\x7f" else character.lower().translate(_LOOKALIKES)
     plain = unicodedata.normalize("NFKD", character).casefold().translate(_LOOKALIKES)
-    return "".join(c.lower() for c in plain if unicodedata.category(c) not in _IGNORED and not c.isspace())
+    return "".join(c.lower() for c in plain if _is_visible(c))
+
+
+def _is_visible(character: str) -> bool:
+    return not (character.isspace() or character in _FILLERS or unicodedata.category(character) in _IGNORED)

@@ -39,6 +39,14 @@ def subject_of(headers: HeaderBlock, name: str = "Subject") -> str:
         ("a [sec[secure]ure] b", "a b"),
         ("a [sec[signed [secure]OK]ure] b", "a b"),
         ("[signed OK][secure] [signed INVALID]", ""),
+        ("a =?ks_c_5601-1987?q?=5Bsecure=5D?= b", "a b"),
+        ("=?windows-874?b?W3NlY3VyZV0=?=", ""),
+        ("=?x-none?q?=5Bsecure=5D?=", ""),
+        ("=?utf-8?b?W3M=ZWN1cmVd?=", ""),
+        ("=?utf-8?q?=5Bsecure=5D\u00e9?=", "\u00e9"),
+        ("a [sec\u3164ure\u115f] b", "a b"),
+        ("\u202e[eruces]", "[eruces]"),
+        ("=?utf-8?b?4oCuW2VydWNlc13igKw=?= hello", "[eruces]\u202c hello"),
     ],
 )
 def test_a_forged_tag_goes(written: str, left: str) -> None:
@@ -54,13 +62,20 @@ def test_a_forged_tag_goes(written: str, left: str) -> None:
         "[signed]",
         "secure",
         "[\u043f\u0440\u0438\u0432\u0435\u0442]",
-        "=?x-none?q?=5Bsecure=5D?=",
+        "=?x-none?q?secure?=",
+        "\u200f\u05e9\u05dc\u05d5\u05dd\u200f (\u2067secure\u2069)",
         "[]",
     ],
 )
 def test_what_is_no_tag_stays_to_the_octet(written: str) -> None:
     headers = block(written)
     assert without_tags(headers, TAGS) is headers
+
+
+def test_our_tag_is_not_shown_backwards() -> None:
+    """RLO (UAX 9) without an end would turn what we write behind it, too."""
+    cleaned = without_tags(block("pay now \u202e"), TAGS)
+    assert subject_of(with_tags(cleaned, ("[signed INVALID]",))) == "pay now [signed INVALID]"
 
 
 def test_outlook_shows_the_topic_in_its_place() -> None:
