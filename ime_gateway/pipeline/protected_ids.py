@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.mail.content_type import file_names
-from ime_gateway.mail.headers import HeaderBlock, parse_fields
+from ime_gateway.mail.headers import HeaderBlock, decode_words, parse_fields
 from ime_gateway.mail.message import Message
 from ime_gateway.mail.mime_tree import Part, walk
 from ime_gateway.mail.transfer_encoding import decode_transfer
@@ -50,11 +50,17 @@ def keyed_hash(key: bytes, message_id: str) -> str:
 
 def header_ids(headers: HeaderBlock, names: Iterable[str]) -> list[str]:
     """The Message-IDs in the fields of these names, in a form in which equal ones are equal: without brackets, blanks
-    and case, which programs on the way change."""
+    and case, which programs on the way change. Also those in encoded words: RFC 2047 section 5 forbids them there, but
+    programs that find a line too long write so, Python's among them."""
     return [found for name in names for field in headers.all(name) for found in _ids(field.text)]
 
 
 def _ids(text: str) -> list[str]:
+    found = _names(text)
+    return list(dict.fromkeys((*found, *_names(decode_words(text))))) if "=?" in text else found
+
+
+def _names(text: str) -> list[str]:
     bracketed = _BRACKETED.findall(text)
     # Some programs write theirs without brackets, or with one inside, and others quote those as they are or put
     # brackets around: then the whole is a name, and so is each word that could be one.

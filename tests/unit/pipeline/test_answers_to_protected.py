@@ -69,6 +69,7 @@ def refused(outcome: Any, reason: Reason = Reason.NO_CERTIFICATE) -> None:
         f"References: <old@x>\n <{SECRET}>",
         f"X-Other: 1\nReferences: <{SECRET.upper()}> <new@x>",
         f"Resent-Message-ID: <{SECRET}>",
+        f"In-Reply-To: =?utf-8?q?=3C{SECRET[:9]}?=\n =?utf-8?q?{SECRET[9:]}=3E?=",
     ],
 )
 def test_an_answer_that_cannot_be_encrypted_stays_here(core: Core, to: str, name: str) -> None:

@@ -2,6 +2,8 @@
 
 import base64
 import quopri
+from email.message import EmailMessage
+from email.policy import SMTP
 
 import pytest
 
@@ -51,6 +53,17 @@ def test_every_field_that_names_a_mail_counts(field: str) -> None:
 )
 def test_however_it_is_written(written: str) -> None:
     assert SECRET in (names(f"References: {written}\n\nx\n") or ())
+
+
+@pytest.mark.parametrize("field", ["In-Reply-To", "References"])
+def test_pythons_mail_library_encodes_long_ones(field: str) -> None:
+    """As ticket systems answer."""
+    long = f"{'x' * 70}.{SECRET}"
+    answer = EmailMessage(policy=SMTP)
+    answer[field] = f"<{long}>"
+    assert b"=?utf-8?q?" in answer.as_bytes()
+    assert long in (names(answer.as_bytes()) or ())
+    assert long in (names(b"Subject: x\n\n> " + answer.as_bytes().strip() + b"\n", quoted=True) or ())
 
 
 def test_a_forwarded_mail_is_found_inside() -> None:
