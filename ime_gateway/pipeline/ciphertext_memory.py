@@ -17,7 +17,7 @@ import structlog
 from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.headers import HeaderBlock, make_field
 from ime_gateway.pipeline.prepared import Version
-from ime_gateway.pipeline.protected_ids import header_ids, keyed_hash
+from ime_gateway.pipeline.protected_ids import MOST_OWN_IDS, keyed_hash, own_ids
 from ime_gateway.policy.plan import Plan
 from ime_gateway.ports.incoming import Candidate, ContentKey, IncomingMemory, IncomingRecord, KnownKey, OpenedKey
 
@@ -82,7 +82,7 @@ class CiphertextMemory:
             OpenedKey(key.key_digest, tuple(sorted(who)), named, key.content_digest)
             for (key, named), who in sorted(groups.items())
         )
-        names = [name for block in headers for name in header_ids(block, ("message-id",))] if keys else []
+        names = [name for block in headers for name in own_ids(block)[:MOST_OWN_IDS]] if keys else []
         return IncomingRecord(keys, tuple(sorted({keyed_hash(self.key, name) for name in names})), tuple(candidates))
 
 
@@ -101,13 +101,14 @@ def _changed(keys: Iterable[ContentKey], known: Mapping[str, KnownKey]) -> froze
 
 def with_message_ids(versions: Mapping[str, Version], randomness: Callable[[int], bytes]) -> dict[str, Version]:
     """The versions (by `Address.key`), opened ones with a Message-ID where their sender gave none (RFC 5322 section
-    3.6.4 leaves it open): else the mail server makes one up, and an answer could not be told from any other mail."""
+    3.6.4 leaves it open): else the mail server makes one up, and an answer could not be told from any other mail.
+    Who gave very many gets a fresh one, too: not all are remembered, and nobody knows which an answer will name."""
     named: dict[int, Version] = {}
     for address, one in versions.items():
         if id(one) in named:
             continue
         named[id(one)] = one
-        if one.opened and not header_ids(one.message.headers, ("message-id",)):
+        if one.opened and not 0 < len(own_ids(one.message.headers)) <= MOST_OWN_IDS:
             domain = address.rpartition("@")[2]
             fresh = make_field("Message-ID", f"<{randomness(16).hex()}.opened@{domain}>")
             headers = one.message.headers.without({"message-id"}).append(fresh)

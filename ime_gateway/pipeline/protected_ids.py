@@ -21,6 +21,10 @@ from ime_gateway.mail.transfer_encoding import decode_transfer
 MOST_IDS = 2_000
 """A mail that speaks of more is treated like one that answers a protected mail: it cannot be asked about each."""
 
+MOST_OWN_IDS = 20
+"""How many Message-IDs of one mail are remembered: it has one (RFC 5322 section 3.6.4), which may be read in several
+ways. A header has room for a hundred thousand, and each would be kept for 90 days."""
+
 _OWN = ("message-id", "resent-message-id", "in-reply-to", "references", "original-message-id")
 _EMBEDDED = ("message-id", "in-reply-to", "references")
 _REPORTED = ("original-message-id",)
@@ -53,6 +57,11 @@ def header_ids(headers: HeaderBlock, names: Iterable[str]) -> list[str]:
     and case, which programs on the way change. Also those in encoded words: RFC 2047 section 5 forbids them there, but
     programs that find a line too long write so, Python's among them."""
     return [found for name in names for field in headers.all(name) for found in _ids(field.text)]
+
+
+def own_ids(headers: HeaderBlock) -> list[str]:
+    """What a mail may be called by its own header, whichever of several names a program takes."""
+    return header_ids(headers, ("message-id",))
 
 
 def _ids(text: str) -> list[str]:

@@ -6,17 +6,21 @@ Nothing here is signed: what is signed for its recipients is told by `bound_reci
 
 import asyncio
 import re
+import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy.engine import make_url
 
 from ime_gateway.app.explainer import Explainer
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.base.reasons import Reason
+from ime_gateway.pipeline.protected_ids import MOST_OWN_IDS
 from ime_gateway.ports.incoming import KnownKey
 from ime_gateway.settings.site import ManagedDomain
 from tests.core import Core, Delivered, close, make_core, root
@@ -247,6 +251,21 @@ def test_a_mail_without_a_name_gets_one_by_which_answers_are_known(
     assert opened(copies, ANNA) and copies[ANNA].envelope == copies[BOB].envelope
     (name,) = re.findall(r"(?mi)^Message-ID: (<[^>\r]+>)\r$", copies[ANNA].head)
     answer = f"From: {ANNA}\nTo: {SENDER}\nIn-Reply-To: {name}\n\n> {CANARY}\n".encode()
+    assert isinstance(core.send(answer, ANNA, [SENDER])[0], Refused)
+
+
+def test_very_many_names_fill_no_memory(core: Core, tmp_path: Path, current: Entity) -> None:
+    """Anybody can encrypt to our certificate; each name would be a row for 90 days."""
+    listed = "".join(f"\n <{number}@x>" for number in range(5_000))
+    data = f"From: {SENDER}\nTo: {ANNA}\nSubject: x\nMessage-ID:{listed}\n".encode() + secret(tmp_path, current)
+    _, copies = arrive(core, data, ANNA)
+    assert opened(copies, ANNA)
+    database = make_url(core.installation.settings.store.url).database
+    with closing(sqlite3.connect(str(database))) as connection:
+        ((rows,),) = connection.execute("SELECT COUNT(*) FROM protected_ids")
+    assert rows <= 2 * MOST_OWN_IDS
+    (name,) = re.findall(r"<[^<>\s]+>", re.findall(r"(?mi)^Message-ID:(.*(?:\n[ \t].*)*)", copies[ANNA].head)[0])
+    answer = f"From: {ANNA}\nTo: {SENDER}\nReferences: {name}\n\n> {CANARY}\n".encode()
     assert isinstance(core.send(answer, ANNA, [SENDER])[0], Refused)
 
 
