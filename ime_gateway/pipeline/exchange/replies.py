@@ -82,7 +82,10 @@ class ExchangeReplies:
         if signer is not None:
             carried = mail.carried
             await self.revocations.judged(view, moment, lambda known: judge_signer(signer, known, moment, carried))
-        theirs = view.domain_certificates.get(mail.author.domain, ())
+        # From is anybody's word: what counts are the certificates of the domain of which the mail speaks.
+        note = mail.contents.note
+        domains = {mail.author.domain} if note is None else {mail.author.domain, note.domain}
+        theirs = [one for domain in sorted(domains) for one in view.domain_certificates.get(domain, ())]
         for one in (*theirs, *mail.contents.certificates):
             await self.revocations.judged(view, moment, partial(_as_domain, one, moment))
         # The transaction may find a newer generation: its trust list and policy, and what was learnt.

@@ -15,6 +15,7 @@ from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.ports.incoming import CANDIDATES_OF_ONE_SENDER
 from ime_gateway.ports.revocation import StoredAnswer
+from ime_gateway.settings.site import Policy
 from ime_gateway.smime.owned_key import OwnedKey
 from tests import openssl
 from tests.core import close
@@ -214,6 +215,34 @@ def test_old_key_appoints_no_heir_after_the_rollover(pair: tuple[Gateway, Gatewa
     assert candidate.certificate == stolen.certificate
     assert "not signed with the partner's current certificate" in candidate.evidence
     assert bolt.certificates_of(ACME)[0] == announce_after.certificate.thumbprint
+
+
+@pytest.mark.parametrize("author", [f"key-exchange@{ACME}", "eve@evil.example"])
+@pytest.mark.parametrize("crl", ["stored", "silenced", "lists the newer"])
+def test_an_unanswered_question_appoints_no_heir(pair: tuple[Gateway, Gateway], author: str, crl: str) -> None:
+    """Whether the newer certificate is revoked may be unknown, or not asked for, since the mail shows another From: the
+    stolen key of last year is not the current one because of that."""
+    acme, bolt = pair
+    authority_of_acme, url = make_ca("Acme CA"), "http://crl.acme.example/ca.crl"
+    newer = authority(ACME, issuer=authority_of_acme, extra=[points(url)], not_before=NOW - timedelta(hours=1))
+    bolt.knows(acme, certificates=(acme.key,), rollover="automatic")
+
+    def roll_over(live: Any) -> None:
+        live.put_root(authority_of_acme.certificate)
+        live.put_policy(Policy(revocation="hard-fail"))
+        live.put_partner_domain(live.view().partners[ACME], [newer.certificate, acme.key.certificate])
+
+    bolt.core.configure(roll_over)
+    if crl != "silenced":
+        now, revoked = NOW.timestamp(), [newer] if crl == "lists the newer" else []
+        answer = StoredAnswer("crl", url, make_crl(authority_of_acme, revoked), now, now + 86_400.0, now)
+        bolt.core.run(bolt.core.store.revocations.keep(answer))
+    heir = next_key(acme, not_before=NOW)
+    announce(acme)
+    [(_, recipient, wire)] = acme.queued()
+    wire = re.sub(rb"(?m)^(From: .*)<[^>]*>", rb"\1<" + author.encode() + b">", wire, count=1)
+    bolt.takes(author, recipient, wire)
+    assert (heir.certificate.thumbprint in bolt.certificates_of(ACME)) is (crl == "lists the newer")
 
 
 @pytest.mark.parametrize("fault", ["expired", "denied", "removed", "other domain", "same key", "stranger"])
