@@ -2,7 +2,9 @@
 
 Adopting keys from mail automatically is an attack of its own ("Mailto: Me Your Secrets", CNS 2020; threats J, 66): so
 nothing here replaces or joins a certificate that is in force, nothing is taken for people or domains of ours, and only
-policy `automatic` puts one in force by itself, when it leads to a root and its owner has none.
+policy `automatic` puts one in force by itself, when it leads to a root and its owner has none. Nor has the owner's
+domain: a person's certificate comes before it, so mail that administrators have encrypted to a partner's gateway would
+go to a key that nobody compared.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +14,7 @@ from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.fitness import fitness_fault
 from ime_gateway.keys.domain_names import domain_of_authority
 from ime_gateway.mail.address import Address
+from ime_gateway.pipeline.selection import domain_certificates
 from ime_gateway.pipeline.signature_verdicts import FoundSignature
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.incoming import Candidate, CandidateKind
@@ -38,6 +41,7 @@ def harvest(
     policy = view.policy.harvest
     if policy == "off" or author.domain in view.managed:
         return ()
+    by_itself = policy == "automatic" and not domain_certificates(view, author.domain)[0]
     found: dict[tuple[str, str], Candidate] = {}
     for signature in signatures:
         if not _counts(signature, author):
@@ -48,7 +52,7 @@ def harvest(
                 continue
             # What the signer only prefers was not judged: a person does that.
             # An allow on the trust list speaks for what it was given for, not for whomever the certificate names.
-            automatic = policy == "automatic" and signature.by_root and certificate == signature.signer.certificate
+            automatic = by_itself and signature.by_root and certificate == signature.signer.certificate
             found.setdefault(
                 (owner[0], certificate.thumbprint),
                 Candidate(

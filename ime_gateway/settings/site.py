@@ -146,7 +146,7 @@ class Policy(StoredSection):
     """Incoming mail whose signature does not hold: mark it, or refuse it."""
     harvest: Literal["off", "pending", "automatic"] = "pending"
     """Certificates of verified signed mail: ignore, keep for an administrator, or use those that lead to a root when
-    their owner has none yet."""
+    neither their owner nor the owner's domain has one yet."""
     legacy_decryption: bool = False
     """Open incoming mail with 3DES, RC2, RSA-1024 or SHA-1; never used for sending."""
     administrators: tuple[str, ...] = ()

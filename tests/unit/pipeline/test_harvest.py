@@ -87,6 +87,23 @@ def test_automatic_never_joins_or_replaces_what_is_in_force(acme: Gateway) -> No
     assert [one.certificate for one in acme.candidates()] == [poison.certificate]
 
 
+@pytest.mark.parametrize("name", ["partner.example", "*.example"])
+def test_automatic_takes_nobody_out_of_the_certificate_of_his_domain(acme: Gateway, name: str) -> None:
+    """Whoever gets a certificate for Bob from a public CA, by one look into his mailbox, would else take the place of
+    the one that was compared by telephone."""
+    root = make_ca()
+    policy(acme, "automatic", root)
+    theirs, bob = authority("partner.example", issuer=root), make_user(BOB, root)
+    partner = PartnerDomain(name=name, encryption="mandatory")
+    acme.core.configure(lambda live: live.put_partner_domain(partner, [theirs.certificate]))
+    give(acme, bob)
+    assert in_force(acme) == []
+    assert [one.certificate for one in acme.candidates()] == [bob.certificate], "a person may take it"
+    mail = f"From: anna@acme.example\nTo: {BOB}\n\nhi\n".encode()
+    outcome, [copy] = acme.core.send(mail, "anna@acme.example", [BOB])
+    assert isinstance(outcome, Accepted) and copy.protection == "smime-domain"
+
+
 def test_automatic_does_not_take_self_signed_ones(acme: Gateway) -> None:
     policy(acme, "automatic")
     give(acme, make_user(BOB))
