@@ -16,6 +16,8 @@ CANDIDATE_SECONDS: Final = 180 * 86_400.0
 MOST_PENDING: Final = 5_000
 """Pending candidates of the whole installation: beyond, a new one takes the place of the oldest that no partner
 announced, and is dropped when there is none."""
+MOST_ANNOUNCED: Final = 10
+"""Announcements of one partner that wait: whoever stole a key of theirs that is still trusted fills no store."""
 TEST_KEPT_SECONDS: Final = 400 * 86_400.0
 """How long its result is kept."""
 ANSWERS_A_DAY: Final = 50
@@ -54,8 +56,9 @@ class CandidateBook(Protocol):
         ...
 
     def bring(self, candidate: Candidate) -> bool:
-        """Keep a candidate, unless it is known in any state, its certificate is in use for its owner, or it is not
-        vouched for and its sender or everybody together brought too many; whether it was kept."""
+        """Keep a candidate, unless it is known in any state, its certificate is in use for its owner, or too many wait:
+        of its sender or of everybody together, or, when it is vouched for, announced ones of its owner; whether it was
+        kept."""
         ...
 
     def set_state(self, owner: str, thumbprint: str, state: CandidateState) -> bool:

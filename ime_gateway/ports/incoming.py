@@ -19,7 +19,8 @@ PROTECTED_SECONDS: Final = 90 * 86_400.0
 CandidateKind = Literal["person", "domain"]
 CandidateState = Literal["pending", "approved", "rejected"]
 CandidateOrigin = Literal["harvested", "exchange", "announcement", "directory"]
-"""From any signed mail; from a mail to an exchange address; announced by a partner; found by LDAP."""
+"""From any signed mail; from a mail to an exchange address; announced by a partner with a certificate that is in force;
+found by LDAP."""
 
 
 class ContentKey(NamedTuple):
@@ -74,8 +75,8 @@ class Candidate:
     """Seconds since 1970 UTC."""
     state: CandidateState = "pending"
     vouched: bool = False
-    """Its mail is signed with a certificate of the partner's that is in force, so no limit holds it back. Not stored:
-    afterwards it is told by its origin, `announcement`."""
+    """Its mail is signed with a certificate of the partner's that is in force, so nothing that others bring holds it
+    back. Not stored: afterwards it is told by its origin, `announcement`, which no other has."""
 
 
 @dataclass(frozen=True, slots=True)

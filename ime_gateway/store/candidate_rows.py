@@ -10,7 +10,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Row, func, select, text, update
 
 from ime_gateway.certs.certificate import Certificate
-from ime_gateway.ports.exchange import ANSWERS_A_DAY, MOST_PENDING, PartnerTest, TestState
+from ime_gateway.ports.exchange import ANSWERS_A_DAY, MOST_ANNOUNCED, MOST_PENDING, PartnerTest, TestState
 from ime_gateway.ports.incoming import CANDIDATES_OF_ONE_SENDER, Candidate, CandidateState
 from ime_gateway.store.candidate_writes import GIVE_WAY, candidate_values
 from ime_gateway.store.rows import storable
@@ -59,7 +59,8 @@ class CandidateRows:
         known = select(table.c.state).where(table.c.owner == owner, table.c.thumbprint == thumbprint)
         if connection.execute(known).first() is not None or self._in_use(owner, candidate):
             return False
-        if candidate.state == "pending" and not candidate.vouched and self._too_many(candidate):
+        crowded = self._announced_enough if candidate.vouched else self._too_many
+        if candidate.state == "pending" and crowded(candidate):
             return False
         columns = [column.name for column in _COLUMNS]
         values = candidate_values(candidate, candidate.state)
@@ -79,6 +80,12 @@ class CandidateRows:
         held = certificate_addresses.c
         query = select(held.address).where(held.address == owner, held.thumbprint == candidate.certificate.thumbprint)
         return self._connection.execute(query).first() is not None
+
+    def _announced_enough(self, candidate: Candidate) -> bool:
+        table = certificate_candidates
+        waiting = (table.c.owner == storable(candidate.owner)) & (table.c.state == "pending")
+        count = select(func.count()).select_from(table).where(waiting, table.c.origin == "announcement")
+        return int(self._connection.execute(count).scalar_one()) >= MOST_ANNOUNCED
 
     def _too_many(self, candidate: Candidate) -> bool:
         table = certificate_candidates

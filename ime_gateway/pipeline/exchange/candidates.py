@@ -22,7 +22,7 @@ from ime_gateway.keys.usable import judge
 from ime_gateway.mail.address import Address
 from ime_gateway.pipeline.exchange.reader import ExchangeMail
 from ime_gateway.ports.directory import SiteView, TrustEntry
-from ime_gateway.ports.incoming import Candidate, CandidateKind
+from ime_gateway.ports.incoming import Candidate, CandidateKind, CandidateOrigin
 from ime_gateway.ports.registry import RegistryTransaction
 from ime_gateway.settings.inheritance import recipient_settings
 
@@ -30,6 +30,8 @@ log = structlog.get_logger("exchange")
 
 AnchorsOf = Callable[[SiteView], Anchors]
 _STALE_SECONDS: Final = 30 * 86_400.0
+_MOST_IN_TIME: Final = 10
+"""Certificates of one partner that are in force and not over; the next one is for a person to judge."""
 _ACTOR = "mail"
 
 
@@ -109,12 +111,14 @@ def take_announcement(
     against = _against_automatic(mail, note, following, view, anchors, moment)
     evidence = f"announced by {note.domain}, signed with {signer.thumbprint}"
     evidence += f"; not automatic: {against}" if against else "; taken by itself"
+    # A stolen and denied key of the partner's has no more room than anybody.
+    vouched = judge_signer(signer, anchors, moment, mail.carried).usable
+    origin: CandidateOrigin = "announcement" if vouched else "exchange"
     candidate = Candidate(
-        *(note.domain, "domain", following, "announcement", (sender or mail.author).key, mail.message_id, evidence),
+        *(note.domain, "domain", following, origin, (sender or mail.author).key, mail.message_id, evidence),
         moment,
         "pending" if against else "approved",
-        # A stolen and denied key of the partner's has no more room than anybody.
-        vouched=judge_signer(signer, anchors, moment, mail.carried).usable,
+        vouched=vouched,
     )
     if not live.candidates.bring(candidate):
         return _again(live, candidate)
@@ -139,6 +143,8 @@ def _against_automatic(
         return f'rollover = "approve" ({rollover.origin})'
     if note.current != signer.thumbprint or may_appoint(signer, certificates, anchors, moment) is None:
         return "it is not signed with the partner's current certificate, trusted and in its time"
+    if sum(one.not_after > moment for one in certificates) >= _MOST_IN_TIME:
+        return f"{note.domain} has {_MOST_IN_TIME} certificates in force already"
     if why := may_follow(following, signer, note.domain, moment):
         return why
     verdict = judge(following, anchors, max(moment, following.not_before), "domain")
