@@ -1,4 +1,4 @@
-"""Somebody has a key of a partner's: how much room can announcements that it signs take from everybody else?"""
+"""Announcements and those who harm them: with a key of a partner's, or with nothing but the partner's certificates."""
 
 import asyncio
 from collections.abc import Iterator
@@ -57,6 +57,25 @@ def test_a_key_that_is_trusted_fills_no_store(
     assert len(bolt.candidates()) == MOST_ANNOUNCED
     assert len(bolt.certificates_of(ACME)) == (1 if rollover == "approve" else 10)
     assert stranger_is_heard(bolt)
+
+
+@pytest.mark.parametrize("decided", ["", "rejected"])
+def test_who_brings_the_next_certificate_first_stops_no_rollover(pair: tuple[Gateway, Gateway], decided: str) -> None:
+    """It is no secret. What an administrator said of it stands."""
+    acme, bolt = pair
+    bolt.knows(acme, rollover="automatic")
+    heir, eve = authority(ACME), authority(ACME)
+    content = b"Content-Type: application/pkix-cert; name=next.pem\r\n\r\n" + heir.pem
+    bolt.takes("eve@evil.example", bolt.exchange, foreign_mail(eve, f"eve@{ACME}", bolt.exchange, content=content))
+    assert heir.certificate in [one.certificate for one in bolt.candidates()]
+    if decided:
+        bolt.candidate_desk.reject(heir.certificate.thumbprint, "test")
+    acme.core.configure(lambda live: live.domain_keys.put(ACME, heir.certificate, heir.key_der, "next"))
+    asyncio.run(acme.announce_desk.announce(ACME, "test"))
+    post(acme, bolt)
+    assert (heir.certificate.thumbprint in bolt.certificates_of(ACME)) is (not decided)
+    states = {one.certificate: one.state for one in bolt.candidates("")}
+    assert states == {heir.certificate: decided or "approved", eve.certificate: "pending"}
 
 
 def test_announcements_with_a_key_that_is_believed_no_more_give_way(

@@ -120,7 +120,7 @@ def take_announcement(
         "pending" if against else "approved",
         vouched=vouched,
     )
-    if not live.candidates.bring(candidate):
+    if not live.candidates.bring(candidate) and (against or not _waited(live, candidate)):
         return _again(live, candidate)
     if against:
         return f"announced certificate of {note.domain} kept for approval: {following.thumbprint}: {against}"
@@ -163,6 +163,15 @@ def _put_in_force(
     if not verdict.usable:
         live.put_trust(TrustEntry(following.thumbprint, "allow", note=candidate.evidence))
     live.audit(_ACTOR, "partner-rollover", f"{domain} {following.thumbprint}: {candidate.evidence}")
+
+
+def _waited(live: RegistryTransaction, candidate: Candidate) -> bool:
+    """Whether it lay among the pending ones, and does no more. Anybody may have put it there before, from whom the
+    partner's own word must not wait; what an administrator decided about stays as it is."""
+    owner, thumbprint = candidate.owner, candidate.certificate.thumbprint
+    if any(one.state != "pending" for one in live.candidates.rows(owner=owner, thumbprint=thumbprint)):
+        return False
+    return live.candidates.set_state(owner, thumbprint, "approved")
 
 
 def _again(live: RegistryTransaction, candidate: Candidate) -> str:
