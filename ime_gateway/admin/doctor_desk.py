@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ime_gateway.admin.domain_keys import domain_key_troubles, withdrawn_key_notes
 from ime_gateway.admin.ime_notes import key_notes, signer_notes
 from ime_gateway.admin.intake import address_key
 from ime_gateway.admin.judging import anchors_in
@@ -25,7 +26,7 @@ from ime_gateway.policy.facts import RecipientFacts
 from ime_gateway.policy.hierarchy import choose
 from ime_gateway.ports.clock import Clock
 from ime_gateway.ports.directory import SiteView
-from ime_gateway.ports.registry import CertificateEntry, Registry
+from ime_gateway.ports.registry import CertificateEntry, Registry, RegistryTransaction
 
 Probe = Callable[[str], str | None]
 """Asks a route for its greeting; None when it answers, else what is wrong, in one sentence."""
@@ -73,8 +74,8 @@ class SilentHop:
 
 
 @dataclass(frozen=True, slots=True)
-class ImeNote:
-    """Something about a domain's IME address."""
+class DomainNote:
+    """Something about a domain's IME address or its domain key."""
 
     domain: str
     detail: str
@@ -90,16 +91,18 @@ class Diagnosis:
     expiring: tuple[Expiring, ...]
     domain_certificates: tuple[UnusableDomainCertificate, ...]
     silent_hops: tuple[SilentHop, ...]
-    ime: tuple[ImeNote, ...] = ()
+    ime: tuple[DomainNote, ...] = ()
     """Keys of IME addresses that refuse containers now or soon."""
-    ime_hints: tuple[ImeNote, ...] = ()
+    ime_hints: tuple[DomainNote, ...] = ()
     """Signers that wait, and weak ways to believe them; nothing that keeps mail back."""
+    domain_keys: tuple[DomainNote, ...] = ()
+    """Keys of our own domains that partners refuse now or soon."""
 
     @property
     def ready(self) -> bool:
         """True: nothing was found but hints."""
         found = (self.unreachable, self.expiring, self.domain_certificates, self.silent_hops, self.ime)
-        return not any(found)
+        return not any((*found, self.domain_keys))
 
 
 class DoctorDesk:
@@ -123,9 +126,11 @@ class DoctorDesk:
             for entry in entries:
                 for address in entry.addresses:
                     by_address.setdefault(address, []).append(entry)
-            known = {key for key in (*seen, *by_address) if _domain(key) in view.managed}
+            exchanges = {managed.exchange_address.lower() for managed in view.managed.values()}
+            known = {key for key in (*seen, *by_address) if _domain(key) in view.managed} - exchanges
             # While the transaction is open: verdicts look up what is known about revocations.
             anchors, now = anchors_in(live, view, mail_will_ask=True), self._clock.now()
+            domain_keys = tuple(_domain_key_notes(live, view, anchors, now))
             checks = (_unreachable(key, by_address.get(key, []), view, anchors, now) for key in sorted(known))
             unreachable = tuple(found for found in checks if found is not None)
             expiring = tuple(_expiring(entries, view, anchors, now))
@@ -137,15 +142,16 @@ class DoctorDesk:
             domain_certificates=unusable,
             silent_hops=tuple(self._silent(view)),
             ime=tuple(
-                ImeNote(name, note)
+                DomainNote(name, note)
                 for name, managed in sorted(view.managed.items())
                 for note in key_notes(managed, keys[name], view.policy, now)
             ),
             ime_hints=tuple(
-                ImeNote(name, note)
+                DomainNote(name, note)
                 for name, managed in sorted(view.managed.items())
                 for note in signer_notes(managed, pending[name])
             ),
+            domain_keys=domain_keys,
         )
 
     def _seen(self) -> Iterable[str]:
@@ -222,7 +228,18 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, object]:
         ],
         "ime": [{"domain": one.domain, "detail": one.detail} for one in diagnosis.ime],
         "ime_hints": [{"domain": one.domain, "detail": one.detail} for one in diagnosis.ime_hints],
+        "domain_keys": [{"domain": one.domain, "detail": one.detail} for one in diagnosis.domain_keys],
     }
+
+
+def _domain_key_notes(
+    live: RegistryTransaction, view: SiteView, anchors: Anchors, moment: float
+) -> Iterable[DomainNote]:
+    keys = live.domain_keys.list()
+    for name in sorted(view.managed):
+        notes = withdrawn_key_notes(name, keys, anchors, moment)
+        notes += domain_key_troubles(name, keys, view.policy, moment)
+        yield from (DomainNote(name, note) for note in notes)
 
 
 def _domain(key: str) -> str:

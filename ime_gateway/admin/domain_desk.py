@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from ime_gateway.admin.domain_keys import domain_key_notes
+from ime_gateway.admin.domain_keys import domain_key_notes, withdrawn_key_notes
 from ime_gateway.admin.domain_settings import EVERYWHERE
 from ime_gateway.admin.intake import address_key
 from ime_gateway.admin.judging import anchors_in, certificate_json, foreign_names, verdict_json
@@ -116,7 +116,8 @@ class DomainDesk:
         managed = view.managed.get(name)
         if managed is not None:
             keys = tuple(live.domain_keys.list(name))
-            notes = tuple(domain_key_notes(name, keys, view.policy, now))
+            withdrawn = withdrawn_key_notes(name, keys, anchors, now)
+            notes = (*withdrawn, *domain_key_notes(name, keys, view.policy, now))
             settings = _of_managed(view, managed)
             return DomainRow(name, "managed", managed, settings, certificates, checks, keys, notes, soon)
         found = recipient_settings(view.policy, view.partners, view.addresses, name)

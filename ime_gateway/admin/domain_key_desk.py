@@ -16,7 +16,9 @@ from ime_gateway.admin.domain_keys import (
     require_fit_for_domain,
     require_not_denied,
     state_of_new,
+    withdrawn_key_notes,
 )
+from ime_gateway.admin.judging import anchors_in
 from ime_gateway.admin.key_pairs import KeyPair, pair_of
 from ime_gateway.admin.managed_names import managed_named
 from ime_gateway.admin.timestamps import rfc3339
@@ -195,10 +197,12 @@ class DomainKeyDesk:
 
     def _row(self, live: RegistryTransaction, domain: str) -> DomainKeyRow:
         keys = tuple(live.domain_keys.list(domain))
-        policy, now = live.view().policy, self._clock.now()
+        view, now = live.view(), self._clock.now()
+        policy = view.policy
         following = next_domain_key(keys)
         due = None if following is None else due_at(following, current_domain_key(keys), policy.overlap_days)
-        return DomainKeyRow(domain, keys, due, tuple(domain_key_notes(domain, keys, policy, now)))
+        withdrawn = withdrawn_key_notes(domain, keys, anchors_in(live, view, mail_will_ask=True), now)
+        return DomainKeyRow(domain, keys, due, (*withdrawn, *domain_key_notes(domain, keys, policy, now)))
 
 
 def _due(live: RegistryTransaction, now: float) -> list[DomainKeyEntry]:

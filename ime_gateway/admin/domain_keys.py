@@ -5,19 +5,24 @@ overlap: the next one is announced and opens mail before it is used (RFC 3183 na
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from ime_gateway.admin.key_pairs import DAY_SECONDS, KeyPair
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UserError
+from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.certs.fitness import fitness_fault
 from ime_gateway.certs.issue import new_key, private_key_der, self_signed
 from ime_gateway.certs.profile import ENCRYPTION_NAME, SIGNING_NAME
+from ime_gateway.keys.usable import Anchors, judge
 from ime_gateway.ports.clock import Randomness
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.ports.domain_keys import DomainKeyEntry
 from ime_gateway.ports.keyring import DomainKeyState
 from ime_gateway.settings.site import Policy
+
+_WITHDRAWN: Final = (Reason.CERTIFICATE_REVOKED, Reason.CERTIFICATE_DENIED)
 
 
 def authority_address(domain: str) -> str:
@@ -114,4 +119,24 @@ def domain_key_troubles(domain: str, keys: Iterable[DomainKeyEntry], policy: Pol
             notes.append(f"the domain certificate expired at {rfc3339(current.certificate.not_after)}; {advice}")
         elif left < max(policy.warning_days, policy.overlap_days) * DAY_SECONDS:
             notes.append(f"the domain certificate expires at {rfc3339(current.certificate.not_after)}; {advice}")
+    return notes
+
+
+def withdrawn_key_notes(domain: str, keys: Iterable[DomainKeyEntry], anchors: Anchors, moment: float) -> list[str]:
+    """One sentence for each certificate of a managed domain that is in use or comes next and was revoked or denied:
+    partners refuse to encrypt to it, while mail here seems to flow. May raise StoreUnavailable."""
+    notes = []
+    for key in keys:
+        if key.domain != domain or key.state == "older":
+            continue
+        verdict = judge(key.certificate, anchors, moment, "domain")
+        if verdict.reason not in _WITHDRAWN:
+            continue
+        mend = f"ime-gateway domain key rollover {domain} --now"
+        if key.state == "next":
+            mend = f"ime-gateway domain key retire {domain} {key.certificate.thumbprint[:19]}, then: {mend[:-6]}"
+        notes.append(
+            f"the {key.state} domain certificate is not to be used any more: {verdict.reason}: {verdict.detail};"
+            f" run: {mend}, and give partners the new one"
+        )
     return notes

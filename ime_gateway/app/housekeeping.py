@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from ime_gateway.admin.announce_desk import AnnounceDesk
+from ime_gateway.admin.domain_keys import withdrawn_key_notes
 from ime_gateway.admin.ime_notes import standing_notes
+from ime_gateway.admin.judging import anchors_in
 from ime_gateway.admin.notice_desk import NoticeDesk
 from ime_gateway.admin.revocation_lists import renew_due_lists
 from ime_gateway.base.errors import GatewayError
@@ -26,8 +28,14 @@ def keep_house(store: Store, moment: float) -> None:
         log.info("private key of an older IME certificate erased, its overlap is over", domain=domain)
     with store.registry.transaction(write=False) as live:
         notes = standing_notes(live, moment)
+        view, keys = live.view(), live.domain_keys.list()
+        anchors = anchors_in(live, view, mail_will_ask=True)
+        withdrawn = {name: withdrawn_key_notes(name, keys, anchors, moment) for name in sorted(view.managed)}
     for domain, note in notes:
         log.warning("IME key", domain=domain, note=note)
+    for domain, own in withdrawn.items():
+        for note in own:
+            log.warning("domain key", domain=domain, note=note)
     lists = renew_due_lists(store.registry, moment)
     for name in lists.renewed:
         log.info("revocation list of the built-in CA renewed", authority=name)

@@ -101,7 +101,11 @@ def _print(diagnosis: Diagnosis) -> None:
             empty="",
             prose=1,
         )
-    for heading, notes in (("IME addresses:", diagnosis.ime), ("About signers of containers:", diagnosis.ime_hints)):
+    for heading, notes in (
+        ("Our own domain keys:", diagnosis.domain_keys),
+        ("IME addresses:", diagnosis.ime),
+        ("About signers of containers:", diagnosis.ime_hints),
+    ):
         if notes:
             say(heading)
             as_table(("domain", "note"), [(one.domain, one.detail) for one in notes], empty="", prose=1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ime_gateway.admin.domain_keys import domain_key_takeover, domain_key_troubles
+from ime_gateway.admin.domain_keys import domain_key_takeover, domain_key_troubles, withdrawn_key_notes
 from ime_gateway.admin.ime_notes import key_notes, signer_notes
 from ime_gateway.admin.judging import anchors_in
 from ime_gateway.admin.key_pairs import DAY_SECONDS
@@ -37,11 +37,14 @@ def check_store(store: Store, settings: Settings, moment: float) -> Iterator[Fin
         keys = {name: live.ime_keys(name) for name in view.managed}
         pending = {name: live.container_counts(name).pending for name in view.managed}
         domain_keys = live.domain_keys.list()
-        partners = list(_partners(view, anchors_in(live, view, mail_will_ask=True), moment))
+        anchors = anchors_in(live, view, mail_will_ask=True)
+        partners = list(_partners(view, anchors, moment))
+        withdrawn = {name: withdrawn_key_notes(name, domain_keys, anchors, moment) for name in view.managed}
     yield from _live_data(view, settings)
     yield from partners
     for name, managed in sorted(view.managed.items()):
         yield from _ime(managed, keys[name], pending[name], view.policy, settings, moment)
+        yield from (warning(f"managed_domain.{name}.domain_key", note) for note in withdrawn[name])
         yield from _domain_keys(name, [key for key in domain_keys if key.domain == name], view.policy, moment)
 
 

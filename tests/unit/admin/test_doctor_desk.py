@@ -128,6 +128,7 @@ def test_json(site) -> None:
         "next_hops",
         "ime",
         "ime_hints",
+        "domain_keys",
     }
     assert answer["ready"] is False
     assert answer["unreachable"] == [
