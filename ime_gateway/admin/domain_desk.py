@@ -12,6 +12,7 @@ from ime_gateway.admin.intake import address_key
 from ime_gateway.admin.judging import anchors_in, certificate_json, foreign_names, verdict_json
 from ime_gateway.admin.key_pairs import groups
 from ime_gateway.admin.timestamps import rfc3339
+from ime_gateway.admin.waiting_certificates import announced_and_waiting, waiting_note
 from ime_gateway.base.errors import UserError
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.keys.usable import Anchors, Verdict, judge
@@ -123,7 +124,8 @@ class DomainDesk:
         found = recipient_settings(view.policy, view.partners, view.addresses, name)
         kind: Literal["partner", "other"] = "partner" if found.partner else "other"
         settings = {key: setting for key, setting in _settings(found).items() if key not in _OF_ADDRESSES}
-        notes = tuple(foreign_names(stored, name))
+        waiting = announced_and_waiting(live, name) if found.partner else []
+        notes = (*foreign_names(stored, name), *(waiting_note(one) for one in waiting))
         return DomainRow(name, kind, view.partners.get(name), settings, certificates, checks, (), notes, soon)
 
 

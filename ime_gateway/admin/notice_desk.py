@@ -1,4 +1,5 @@
-"""Tells administrators by mail that certificates wait for their word: at most once a day, and only when new ones came.
+"""Tells administrators by mail that certificates wait for their word: at most once a day, when new ones came, and
+when an announced one has waited for whole weeks.
 
 The mail goes to addresses of our own domains, says who and how many, and carries no certificate: what is approved is
 approved at the desk, with the thumbprint heard from its owner.
@@ -17,6 +18,7 @@ from ime_gateway.ports.incoming import Candidate
 from ime_gateway.ports.registry import Registry
 
 _SHOWN = 20
+_REMINDER_DAYS = 7
 
 
 class NoticeDesk:
@@ -32,7 +34,7 @@ class NoticeDesk:
         self._hostname = hostname
 
     async def tell_of_candidates(self) -> int:
-        """Write about pending candidates of the last day, unless that was done today; how many mails."""
+        """Write about pending candidates that are due, unless that was done today; how many mails."""
         now = self._clock.now()
         name = f"candidates of day {int(now // DAY_SECONDS)}"
         people, fresh = await asyncio.to_thread(self._claimed, name, now)
@@ -46,9 +48,7 @@ class NoticeDesk:
         """To whom to write about which candidates; nobody when there is nothing to tell, or it is told elsewhere."""
         with self._registry.transaction(write=False) as live:
             people = list(administrators(live.view()))
-            fresh = (
-                [one for one in live.candidates.rows(state="pending") if one.at > now - DAY_SECONDS] if people else []
-            )
+            fresh = [one for one in live.candidates.rows(state="pending") if _due(one, now)] if people else []
             if not fresh or live.notices.told(name):
                 return [], []
         with self._registry.transaction(write=True) as live:
@@ -72,6 +72,12 @@ class NoticeDesk:
             moment=now,
             detail="notice to an administrator: certificates wait",
         )
+
+
+def _due(one: Candidate, now: float) -> bool:
+    """On its first day; what a partner announced also after each week, since its old certificate will end."""
+    days = int((now - one.at) // DAY_SECONDS)
+    return days <= 0 or (one.origin == "announcement" and days % _REMINDER_DAYS == 0)
 
 
 def _shown(text: str) -> str:

@@ -14,6 +14,7 @@ from ime_gateway.admin.ime_notes import standing_notes
 from ime_gateway.admin.judging import anchors_in
 from ime_gateway.admin.notice_desk import NoticeDesk
 from ime_gateway.admin.revocation_lists import renew_due_lists
+from ime_gateway.admin.waiting_certificates import announced_and_waiting, waiting_note
 from ime_gateway.base.errors import GatewayError
 from ime_gateway.store.database import Store
 
@@ -30,12 +31,15 @@ def keep_house(store: Store, moment: float) -> None:
         notes = standing_notes(live, moment)
         view, keys = live.view(), live.domain_keys.list()
         anchors = anchors_in(live, view, mail_will_ask=True)
+        waiting = announced_and_waiting(live)
         withdrawn = {name: withdrawn_key_notes(name, keys, anchors, moment) for name in sorted(view.managed)}
     for domain, note in notes:
         log.warning("IME key", domain=domain, note=note)
     for domain, own in withdrawn.items():
         for note in own:
             log.warning("domain key", domain=domain, note=note)
+    for one in waiting:
+        log.warning("announced certificate waits", partner=one.owner, note=waiting_note(one))
     lists = renew_due_lists(store.registry, moment)
     for name in lists.renewed:
         log.info("revocation list of the built-in CA renewed", authority=name)

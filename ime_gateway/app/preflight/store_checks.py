@@ -7,6 +7,7 @@ from ime_gateway.admin.ime_notes import key_notes, signer_notes
 from ime_gateway.admin.judging import anchors_in
 from ime_gateway.admin.key_pairs import DAY_SECONDS
 from ime_gateway.admin.timestamps import rfc3339
+from ime_gateway.admin.waiting_certificates import announced_and_waiting, waiting_note
 from ime_gateway.app.installation import schema_trouble
 from ime_gateway.app.preflight.finding import Finding, error, ok, warning
 from ime_gateway.app.preflight.settings_checks import check_route
@@ -39,9 +40,11 @@ def check_store(store: Store, settings: Settings, moment: float) -> Iterator[Fin
         domain_keys = live.domain_keys.list()
         anchors = anchors_in(live, view, mail_will_ask=True)
         partners = list(_partners(view, anchors, moment))
+        waiting = announced_and_waiting(live)
         withdrawn = {name: withdrawn_key_notes(name, domain_keys, anchors, moment) for name in view.managed}
     yield from _live_data(view, settings)
     yield from partners
+    yield from (warning(f"partner_domain.{one.owner}.smime_certificates", waiting_note(one)) for one in waiting)
     for name, managed in sorted(view.managed.items()):
         yield from _ime(managed, keys[name], pending[name], view.policy, settings, moment)
         yield from (warning(f"managed_domain.{name}.domain_key", note) for note in withdrawn[name])

@@ -37,7 +37,13 @@ def administrators(acme: Gateway, *addresses: str) -> None:
 
 def bring(acme: Gateway, owner: str = "bob@partner.example", **changes: Any) -> None:
     one = Candidate(
-        *(owner, "person", make_user(owner, kind="p256").certificate, "harvested", "eve\r\nBcc: x@x.example"),
+        *(
+            owner,
+            "person",
+            make_user(owner, kind="p256").certificate,
+            changes.get("origin", "harvested"),
+            "eve\r\nBcc: x@x.example",
+        ),
         *("<1@x>", "signed with it", changes.get("at", SystemClock().now())),
     )
     acme.core.configure(lambda live: live.candidates.bring(one))
@@ -72,3 +78,15 @@ def test_old_ones_are_not_told_again(acme: Gateway) -> None:
     administrators(acme, "anna@acme.example")
     bring(acme, at=SystemClock().now() - 2 * 86_400)
     assert tell(acme) == 0
+
+
+@pytest.mark.parametrize(
+    ("origin", "days", "told"),
+    [("announcement", 0, 1), ("announcement", 3, 0), ("announcement", 28, 1), ("harvested", 28, 0)],
+)
+def test_an_announced_certificate_that_waits_is_told_again_each_week(
+    acme: Gateway, origin: str, days: int, told: int
+) -> None:
+    administrators(acme, "anna@acme.example")
+    bring(acme, origin=origin, at=SystemClock().now() - days * 86_400 - 60)
+    assert tell(acme) == told
