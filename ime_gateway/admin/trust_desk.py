@@ -116,6 +116,7 @@ def _stored(live: RegistryTransaction, thumbprint: str) -> Certificate | None:
     view = live.view()
     elsewhere = [*view.roots, *view.intermediates, *view.additional_certificates]
     elsewhere += [one for group in view.domain_certificates.values() for one in group]
+    elsewhere += [key.certificate for key in live.domain_keys.list()]
     found = next((one for one in elsewhere if one.thumbprint == thumbprint), None)
     if found is not None:
         return found

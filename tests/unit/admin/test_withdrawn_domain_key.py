@@ -9,6 +9,7 @@ from ime_gateway.admin.doctor_desk import DoctorDesk, diagnosis_json
 from ime_gateway.admin.domain_desk import DomainDesk
 from ime_gateway.admin.domain_key_desk import DomainKeyDesk
 from ime_gateway.admin.issue_desk import IssueDesk
+from ime_gateway.admin.trust_desk import TrustDesk
 from ime_gateway.app.housekeeping import keep_house
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.settings.site import ManagedDomain
@@ -48,6 +49,11 @@ def test_a_denied_key_of_ours_stands_wherever_an_administrator_looks(store, regi
     with capture_logs() as logs:
         keep_house(store, clock.now())
     assert [line["note"] for line in logs if line["event"] == "domain key"] == [notes[0]]
+
+
+def test_a_key_of_ours_is_no_stranger_to_the_trust_list(registry, clock) -> None:
+    current = with_key(registry, clock).show("acme.example").current
+    assert current is not None and TrustDesk(registry).is_known(current.certificate.thumbprint)
 
 
 def test_a_denied_next_key_is_retired_first(registry, clock) -> None:
