@@ -16,6 +16,7 @@ from ime_gateway.admin.domain_keys import (
     require_fit_for_domain,
     require_not_denied,
     state_of_new,
+    takes_over,
     withdrawn_key_notes,
 )
 from ime_gateway.admin.judging import anchors_in
@@ -109,8 +110,9 @@ class DomainKeyDesk:
         before = self.show(domain)
         if before.following is not None and not now:
             assert before.takes_over_at is not None
+            when = takes_over(before.takes_over_at, self._clock.now())
             raise UserError(
-                f"a next key of {before.domain} waits already and takes over at {rfc3339(before.takes_over_at)};"
+                f"a next key of {before.domain} waits already and {when};"
                 f" at once: ime-gateway domain key rollover {before.domain} --now"
             )
         if before.current is None and before.following is None:

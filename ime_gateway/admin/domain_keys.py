@@ -89,20 +89,26 @@ def due_at(key: DomainKeyEntry, current: DomainKeyEntry | None, overlap_days: in
 def domain_key_notes(domain: str, keys: Iterable[DomainKeyEntry], policy: Policy, moment: float) -> list[str]:
     """What should be done or known about the keys of one managed domain, one sentence each; `moment` is now."""
     listed = [key for key in keys if key.domain == domain]
-    troubles, (takeover, _) = domain_key_troubles(domain, listed, policy, moment), domain_key_takeover(listed, policy)
+    troubles = domain_key_troubles(domain, listed, policy, moment)
+    takeover, _ = domain_key_takeover(listed, policy, moment)
     return [*troubles, takeover] if takeover else troubles
 
 
-def domain_key_takeover(keys: Iterable[DomainKeyEntry], policy: Policy) -> tuple[str, bool]:
+def takes_over(due: float, moment: float) -> str:
+    """When a next key takes over that is due then, as it is at `moment`; housekeeping looks every hour."""
+    return f"takes over at {rfc3339(due)}" if due > moment else "takes over within the hour"
+
+
+def domain_key_takeover(keys: Iterable[DomainKeyEntry], policy: Policy, moment: float) -> tuple[str, bool]:
     """When the next key of a domain, whose keys these are, takes over, and whether partners were told of it. Empty:
-    there is no next one."""
+    there is no next one. `moment` is now."""
     listed = list(keys)
     coming = next_domain_key(listed)
     if coming is None:
         return "", False
     told = "" if coming.announced_at else f" and was not announced yet: ime-gateway domain announce {coming.domain}"
-    due = rfc3339(due_at(coming, current_domain_key(listed), policy.overlap_days))
-    return f"the next domain key takes over at {due}{told}", bool(coming.announced_at)
+    due = due_at(coming, current_domain_key(listed), policy.overlap_days)
+    return f"the next domain key {takes_over(due, moment)}{told}", bool(coming.announced_at)
 
 
 def domain_key_troubles(domain: str, keys: Iterable[DomainKeyEntry], policy: Policy, moment: float) -> list[str]:
@@ -116,7 +122,10 @@ def domain_key_troubles(domain: str, keys: Iterable[DomainKeyEntry], policy: Pol
     if current is not None and coming is None:
         left = current.certificate.not_after - moment
         if left < 0:
-            notes.append(f"the domain certificate expired at {rfc3339(current.certificate.not_after)}; {advice}")
+            ended = f"the domain certificate expired at {rfc3339(current.certificate.not_after)}"
+            notes.append(
+                f"{ended}; {advice} --now, then give partners the new one: ime-gateway domain key export {domain}"
+            )
         elif left < max(policy.warning_days, policy.overlap_days) * DAY_SECONDS:
             notes.append(f"the domain certificate expires at {rfc3339(current.certificate.not_after)}; {advice}")
     return notes

@@ -45,6 +45,11 @@ _REMEDIES: Final[dict[Kind, str]] = {
     "person": "mail to and from this address cannot be protected with it afterwards; bring the next one:"
     " ime-gateway cert import FILE",
 }
+_REMEDIES_AFTERWARDS: Final[dict[Kind, str]] = {
+    "domain-key": "run: ime-gateway domain key rollover {owner} --now, then give partners the new one:"
+    " ime-gateway domain key export {owner}",
+}
+"""Where it is too late for the remedy of the days before: an expired certificate vouches for no successor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,8 @@ class Ending:
         """What ends when, and what mends it; `moment` is now."""
         word = "expired" if self.not_after <= moment else "expires"
         what = _NAMES[self.kind].format(owner=self.owner)
-        remedy = _REMEDIES[self.kind].format(owner=self.owner)
+        remedies = _REMEDIES | _REMEDIES_AFTERWARDS if word == "expired" else _REMEDIES
+        remedy = remedies[self.kind].format(owner=self.owner)
         return f"{what} ({self.thumbprint[:19]}) {word} at {rfc3339(self.not_after)}; {remedy}"
 
 

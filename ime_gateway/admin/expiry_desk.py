@@ -36,6 +36,10 @@ class ExpiryDesk:
         self._randomness = randomness
         self._hostname = hostname
 
+    def now(self) -> float:
+        """The moment by which it judges, seconds since 1970 UTC."""
+        return self._clock.now()
+
     def standing(self) -> list[Ending]:
         """Certificates of domains and authorities that end within the largest threshold, or have ended."""
         moment = self._clock.now()

@@ -22,12 +22,13 @@ ACTOR = "housekeeping"
 async def watch_domains(keys: DomainKeyDesk, expiry: ExpiryDesk) -> None:
     """Once. Raises StoreUnavailable."""
     await _change_keys(keys)
+    moment = expiry.now()
     for ending in await asyncio.to_thread(expiry.standing):
-        _warn(ending)
+        _warn(ending, moment)
     due = await asyncio.to_thread(expiry.due)
     for notice in due:
         if notice.ending.kind == "person":
-            _warn(notice.ending)
+            _warn(notice.ending, moment)
     addresses = await expiry.tell(due)
     if addresses:
         log.info("administrators were told of certificates that end", count=len(due), addresses=addresses)
@@ -44,11 +45,12 @@ async def _change_keys(keys: DomainKeyDesk) -> None:
         log.info("the next domain key took over", domain=key.domain, certificate=key.certificate.thumbprint)
 
 
-def _warn(ending: Ending) -> None:
+def _warn(ending: Ending, moment: float) -> None:
     log.warning(
         "certificate ends",
         kind=ending.kind,
         owner=ending.owner,
         certificate=ending.thumbprint,
         until=rfc3339(ending.not_after),
+        note=ending.sentence(moment),
     )

@@ -11,6 +11,7 @@ import typer
 
 from ime_gateway.admin.domain_desk import domain_key_json
 from ime_gateway.admin.domain_key_desk import DomainKeyDesk, DomainKeyRow
+from ime_gateway.admin.domain_keys import takes_over
 from ime_gateway.admin.key_pairs import DEFAULT_DAYS, LONGEST_DAYS, groups
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file
@@ -175,7 +176,7 @@ def _say_made(row: DomainKeyRow) -> None:
             say(f"The {key.state} key of {row.domain}:")
             as_pairs(_lines(key))
     if row.following is not None and row.takes_over_at is not None:
-        say(f"The next key opens mail from now on and takes over at {rfc3339(row.takes_over_at)}.")
+        say(f"The next key opens mail from now on and {takes_over(row.takes_over_at, SystemClock().now())}.")
         say(f"Next: ime-gateway domain announce {row.domain}; partners without this gateway get the file:")
         say(
             f"  ime-gateway domain key export {row.domain} --key {row.following.certificate.thumbprint[:23]} --out FILE"

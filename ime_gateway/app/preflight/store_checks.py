@@ -56,7 +56,7 @@ def _domain_keys(name: str, keys: list[DomainKeyEntry], policy: Policy, moment: 
     key = f"managed_domain.{name}.domain_key"
     for note in domain_key_troubles(name, keys, policy, moment):
         yield warning(key, note)
-    takeover, announced = domain_key_takeover(keys, policy)
+    takeover, announced = domain_key_takeover(keys, policy, moment)
     if takeover:
         yield (ok if announced else warning)(key, takeover)
 

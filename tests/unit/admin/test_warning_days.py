@@ -3,6 +3,7 @@
 import pytest
 
 from ime_gateway.admin.domain_keys import domain_key_notes
+from ime_gateway.admin.expiry import Ending
 from ime_gateway.admin.ime_notes import key_notes
 from ime_gateway.ports.registry import Registry
 from ime_gateway.settings.site import ManagedDomain, Policy
@@ -24,3 +25,19 @@ def test_notes_begin_with_the_first_warning(registry: Registry, days: tuple[int,
         more = domain_key_notes("acme.example", live.domain_keys.list(), policy, moment)
     assert any("expires at" in note for note in notes) is said
     assert any("expires at" in note for note in more) is said
+
+
+def test_after_the_end_the_next_key_takes_over_now_and_nothing_lies_in_the_past(registry: Registry) -> None:
+    policy, moment = Policy(overlap_days=30), NOW.timestamp()
+    ended = make_user("domain-confidentiality-authority@acme.example", not_after=NOW - DAY)
+    coming = make_user("domain-confidentiality-authority@acme.example")
+    with registry.transaction(write=True) as live:
+        live.put_managed_domain(ACME, ())
+        live.domain_keys.put("acme.example", ended.certificate, ended.key_der, "current")
+        (before,) = domain_key_notes("acme.example", live.domain_keys.list(), policy, moment)
+        live.domain_keys.put("acme.example", coming.certificate, coming.key_der, "next")
+        (after,) = domain_key_notes("acme.example", live.domain_keys.list(), policy, moment)
+    assert "ime-gateway domain key rollover acme.example --now, then give partners the new one" in before
+    assert "the next domain key takes over within the hour" in after
+    sentence = Ending("domain-key", "acme.example", ended.certificate.thumbprint, moment - 1).sentence(moment)
+    assert "rollover acme.example --now" in sentence and "announce" not in sentence
