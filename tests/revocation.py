@@ -1,5 +1,6 @@
 """Revocation for tests: CRLs and OCSP answers of the CAs of tests/pki, with any fault, and servers that give them."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -138,9 +139,9 @@ def send(handler: BaseHTTPRequestHandler, body: bytes, status: int = 200, **head
 
 
 class WebServer:
-    """An HTTP server on loopback whose paths behave as told; counts what was asked."""
+    """An HTTP server on loopback whose paths behave as told; counts what was asked. tls: it speaks HTTPS."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.paths: dict[str, Behaviour] = {}
         self.asked: list[str] = []
         self.bodies: list[bytes] = []
@@ -171,6 +172,8 @@ class WebServer:
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 

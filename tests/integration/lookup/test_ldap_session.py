@@ -188,6 +188,29 @@ def test_a_referral_is_not_followed() -> None:
             trap.accept()
 
 
+def test_no_password_goes_to_a_server_that_does_not_begin_tls() -> None:
+    """It answers StartTLS with protocolError (RFC 4511 section 4.14.2), as one that was told not to offer it."""
+    said: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(20)
+
+        def serve() -> None:
+            peer, _ = listening.accept()
+            with peer:
+                said.append(peer.recv(1000))
+                peer.sendall(b"0\x0c\x02\x01" + said[0][4:5] + b"\x78\x07\x0a\x01\x02\x04\x00\x04\x00")
+                said.append(peer.recv(1000))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"ldap://127.0.0.1:{listening.getsockname()[1]}"
+        values = {"name": "c", "url": url, "starttls": True, "base": SUFFIX, "bind_dn": READER, "password": PASSWORD}
+        with pytest.raises(LdapTrouble, match=r"(?i)tls"):
+            open_session(Ldap.model_validate(values), {}, 5.0)
+        thread.join(30)
+    assert b"1.3.6.1.4.1.1466.20037" in said[0] and PASSWORD.encode() not in b"".join(said)
+
+
 def test_cutting_ends_a_wait() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(20)

@@ -117,6 +117,20 @@ def test_a_server_that_lost_patience_is_asked_again() -> None:
     asyncio.run(go())
 
 
+def test_a_server_that_does_not_reset_is_not_asked_on_the_same_connection() -> None:
+    """Its transaction may be open still: the next answer would be about another MAIL."""
+
+    async def go() -> None:
+        async with ScriptedServer(server(b"250 ok\r\n", rset=b"502 5.5.1 what is that\r\n")) as peer:
+            probe = make_probe()
+            for _ in range(2):
+                assert await probe.ask(peer.route, BOB, use_tls=True) == "known"
+            assert len(peer.peers) == 2
+            probe.close()
+
+    asyncio.run(go())
+
+
 def test_a_refused_sender_says_nothing_about_the_recipient() -> None:
     async def go() -> None:
         refused = b"550 5.7.1 we take no reports\r\n"

@@ -3,14 +3,19 @@
 import asyncio
 import ipaddress
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ime_gateway.lookup.fetch import Fetcher
 from ime_gateway.ports.revocation import Unfetched
+from tests.pki import Entity, make_ca, make_user
 from tests.revocation import WebServer, send
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.1/32"),)
@@ -39,6 +44,35 @@ def test_the_connection_goes_to_the_address_that_was_judged(web: WebServer, monk
     web.give("/a", b"octets")
     assert get(f"http://crl.example:{web.port}/a") == b"octets"
     assert len(answers) == 1 and web.headers[0]["host"] == f"crl.example:{web.port}"
+
+
+def over_tls(folder: Path, ca: Entity) -> WebServer:
+    """One that is crl.example, says a CA."""
+    names = x509.SubjectAlternativeName([x509.DNSName("crl.example")])
+    made = make_user(
+        "crl.example", ca, kind="p256", san=False, eku=(ExtendedKeyUsageOID.SERVER_AUTH,), extra=[(names, False)]
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*made.write(folder, "web"))
+    return WebServer(context)
+
+
+def test_https_is_checked_by_the_name_in_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ca = make_ca("Web CA", kind="p256")
+    trusted = tmp_path / "ca.pem"
+    trusted.write_bytes(ca.pem)
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **more: real("127.0.0.1", *rest, **more))
+    server = over_tls(tmp_path, ca)
+    server.give("/a", b"octets")
+    try:
+        assert "CERTIFICATE_VERIFY_FAILED" in str(get(f"https://crl.example:{server.port}/a")), "a CA of nobody's"
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        assert get(f"https://crl.example:{server.port}/a") == b"octets"
+        assert "CERTIFICATE_VERIFY_FAILED" in str(get(f"https://other.example:{server.port}/a"))
+        assert server.asked == ["/a"]
+    finally:
+        server.close()
 
 
 def test_get_and_post(web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,16 @@ def test_other_domains_and_routes_that_are_no_server_are_left_alone() -> None:
     assert world.server.asked == []
 
 
+def test_what_one_server_said_is_nothing_of_another() -> None:
+    """`deliver_to` was changed: the new server has other mailboxes, and may take everything."""
+    world = World()
+    assert world.refuses("nobody@acme.example")
+    world.deliver_to = "smtp://127.0.0.2:25"
+    world.server.others = "known"
+    assert not world.refuses("nobody@acme.example")
+    assert world.server.asked[-1][0] == "smtp://127.0.0.2:25"
+
+
 def test_outsiders_cannot_fill_our_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call_ahead, "_REMEMBERED", 10)
     world = World()

@@ -354,6 +354,18 @@ def test_a_group_that_cannot_be_expanded_is_called_one(world: World, answer: Any
     assert getattr(answer, "detail", "at most 20") in refused.detail
 
 
+@pytest.mark.parametrize(("count", "reason"), [(20, Reason.NO_CERTIFICATE), (21, Reason.RECIPIENT_IS_GROUP)])
+def test_the_limit_itself_is_allowed(world: World, count: int, reason: Reason) -> None:
+    """Twenty, as the fixture says: their members are asked about; of one more nobody is."""
+    world.directories.people["sales@acme.example"] = group()
+    world.directories.groups["sales@acme.example"] = members(*(f"x{number}" for number in range(count)))
+    planned = world.plan(encrypted("sales@acme.example"), ["sales@acme.example"])
+    assert isinstance(planned, Planned)
+    refused = refusal_of(planned)
+    assert refused is not None and refused.reason is reason
+    assert ("x0@acme.example" in world.directories.asked) is (count == 20)
+
+
 def test_without_expansion_a_group_is_called_one_and_never_no_certificate(world: World) -> None:
     lookups = world.core.receiver.planner.lookups
     assert lookups is not None
