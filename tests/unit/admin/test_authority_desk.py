@@ -10,10 +10,10 @@ from ime_gateway.admin.issue_desk import IssueDesk
 from ime_gateway.admin.pki_places import PkiFiles
 from ime_gateway.admin.revocation_lists import DAY_SECONDS, renew_due_lists
 from ime_gateway.base.errors import UserError
-from ime_gateway.ports.authorities import AuthorityEntry
+from ime_gateway.ports.authorities import AuthorityEntry, IssuedEntry
 from ime_gateway.settings.site import ManagedDomain
 from ime_gateway.store.database import Store
-from tests.pki import make_ca
+from tests.pki import make_ca, make_user, new_key
 from tests.unit.admin.conftest import FixedClock
 
 PASSPHRASE = "correct horse battery"
@@ -185,6 +185,34 @@ def test_lists_are_renewed_when_half_of_their_time_is_over(
     assert after.crl_next_update == clock.now() + 7 * DAY_SECONDS
     clock.moment += 180 * DAY_SECONDS
     assert set(renew_due_lists(store.registry, clock.now()).renewed) == {root.entry.name, issuing.entry.name}
+
+
+def test_a_retired_authority_goes_on_signing_its_list(desk: AuthorityDesk, store: Store, clock: FixedClock) -> None:
+    """Certificates of its time live on, and whoever finds only an old list refuses them, or trusts revoked ones."""
+    first = active(desk, "issuing").entry if init(desk) else None
+    assert first is not None
+    desk.renew("p-256", "test")
+    clock.moment += 3.6 * DAY_SECONDS
+    renewed = renew_due_lists(store.registry, clock.now()).renewed
+    assert set(renewed) == {first.name, active(desk, "issuing").entry.name}
+    assert desk.row(first.name).entry.state == "retired"
+    assert desk.row(first.name).entry.crl_next_update == clock.now() + 7 * DAY_SECONDS
+
+
+def test_a_list_names_everybody_who_was_revoked_however_long_ago(
+    desk: AuthorityDesk, store: Store, clock: FixedClock
+) -> None:
+    _, issuing = init(desk)
+    authority, key = issuing.entry.certificate.thumbprint, new_key("ed25519")
+    people = [make_user(f"x{number}@acme.com", None, key=key).certificate for number in range(1001)]
+    with store.registry.transaction(write=True) as live:
+        for number, one in enumerate(people):
+            made = clock.now() - number
+            live.authorities.put_issued(IssuedEntry(authority, one, one.addresses[0], "user", made, made, "superseded"))
+    clock.moment += 3 * 365 * DAY_SECONDS
+    desk.sign_lists("test")
+    crl = x509.load_der_x509_crl(active(desk, "issuing").entry.crl or b"")
+    assert {line.serial_number for line in crl} == {one.serial for one in people}
 
 
 def test_an_offline_root_asks_for_its_key_in_time(desk: AuthorityDesk, store: Store, clock: FixedClock) -> None:

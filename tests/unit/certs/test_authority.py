@@ -104,6 +104,15 @@ def test_openssl_sees_what_was_revoked(tmp_path: Path, reason: str) -> None:
     assert verify(tmp_path, root, issuing, other, crls) == "leaf.pem: OK\n"
 
 
+def test_no_line_of_a_list_is_younger_than_the_list() -> None:
+    """It is dated back for clocks that are late, and so is what was revoked a moment ago (RFC 5280 section 5.1.2.4)."""
+    _, issuing = authorities()
+    revoked = (Revoked(5, MOMENT, "superseded"), Revoked(6, MOMENT - DAY, "superseded"))
+    crl = x509.load_der_x509_crl(make_crl(issuing, 1, revoked, moment=MOMENT, next_update=MOMENT + DAY))
+    dates = {line.serial_number: line.revocation_date_utc.timestamp() for line in crl}
+    assert dates == {5: crl.last_update_utc.timestamp(), 6: MOMENT - DAY}
+
+
 def test_a_revocation_list_is_numbered_names_its_signer_and_leaves_unspecified_out() -> None:
     _, issuing = authorities()
     revoked = (Revoked(5, MOMENT - 60, "superseded"), Revoked(6, MOMENT, "unspecified"))
@@ -178,6 +187,11 @@ def test_nothing_outlives_its_issuer() -> None:
     )  # fmt: skip
     assert made.not_after == issuing.certificate.not_after
     assert issuing.certificate.not_after < root.certificate.not_after
+    below = make_issuing(
+        root, issuing.certificate.x509.subject, issuing.private_key.public_key(), DOMAINS, PLACES,
+        moment=MOMENT + 3000 * DAY, days=1825, randomness=os.urandom,
+    )  # fmt: skip
+    assert below.not_after == root.certificate.not_after
 
 
 @pytest.mark.parametrize("days", [0, -1, LONGEST_LEAF_DAYS + 1])

@@ -81,6 +81,7 @@ def test_nobody_else_may_answer(ca: Entity, alice: Link) -> None:
         appointed(ca, not_yet=True),
         appointed(ca, eku=None),
         appointed(ca, eku=(ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)),
+        appointed(ca, key_bits=1024),
     ]
     for usurper in usurpers:
         for status in (GOOD, REVOKED):

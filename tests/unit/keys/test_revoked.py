@@ -88,6 +88,15 @@ def test_a_revocation_of_any_source_beats_what_the_others_say(turned: bool) -> N
     assert combined(told[::-1] if turned else told) == Finding("revoked", "says one", 5.0)
 
 
+@pytest.mark.parametrize("shortest", [ALICE, ISSUING])
+def test_a_verdict_holds_no_longer_than_the_first_of_its_answers(world: World, shortest: str) -> None:
+    def ask(link: Link, moment: float) -> Finding:
+        return Finding("good", "", moment + (5 if link.certificate.subject == shortest else 900))
+
+    anchors = Anchors([world.root.certificate], [world.issuing.certificate], {}, Book(ask))
+    assert judge(world.alice.certificate, anchors, MOMENT, "personal").valid_until == MOMENT + 5
+
+
 def test_off_asks_nothing(world: World) -> None:
     assert world.verdict({ALICE: "revoked"}, "off").usable
 
