@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ime_gateway.base.outcome import Accepted, Refused
+from ime_gateway.pipeline import signature_verdicts
 from ime_gateway.ports.directory import TrustEntry
 from tests.core import close, person, root
 from tests.incoming_world import ANNA, BOB, DOMAIN, KIM, Incoming, incoming
@@ -123,12 +124,11 @@ class TestSigners:
         footer = b"--o\n" + inner + b"\n--o\nContent-Type: text/plain\n\npay Mallory\n--o--\n"
         data = self.made(wrap, b"Content-Type: multipart/mixed; boundary=o\n\n" + footer)
         assert verdict(world, data) == "no"  # a signed part among others is none of ours to judge
-        extra = inner.replace(b"--\n", b"\nContent-Type: text/plain\n\npay Mallory\n", 1)
         boundary = re.search(rb'boundary="([^"]+)"', inner)
         assert boundary is not None
         end = b"--" + boundary[1] + b"--"
         third = inner.replace(end, b"--" + boundary[1] + b"\nContent-Type: text/html\n\n<b>pay Mallory</b>\n" + end)
-        assert third != inner and extra != inner
+        assert third != inner
         assert verdict(world, self.made(wrap, third)) == "invalid"
 
     def test_the_domain_speaks_for_its_own_people_only(self, world: Incoming, wrap: bool) -> None:
@@ -144,8 +144,13 @@ class TestSigners:
             world.partner(name)
         for author in ("lee@elsewhere.example", "lee@sub.elsewhere.example"):
             assert verdict(world, self.made(wrap, entity, author), author) == "ok"
-        for author in (KIM, "lee@notelsewhere.example", "lee@example"):
-            assert verdict(world, self.made(wrap, entity, author), author) == "invalid"
+        both = f"lee@elsewhere.example, {KIM}\nSender: lee@elsewhere.example"
+        for author in (KIM, "lee@notelsewhere.example", "lee@example", both):
+            sender = author.partition(",")[0]
+            assert verdict(world, self.made(wrap, entity, author), sender) == "invalid"
+        above = signed(TEXT, other("domain-signing-authority@example"))
+        data = self.made(wrap, above, "lee@elsewhere.example")
+        assert verdict(world, data, "lee@elsewhere.example") == "invalid", "a top-level domain is nobody's"
         untrusted = signed(TEXT, other("domain-signing-authority@elsewhere.example", "selfsigned"))
         assert verdict(world, self.made(wrap, untrusted, "lee@elsewhere.example"), "x@elsewhere.example") == "invalid"
 
@@ -207,8 +212,9 @@ def test_a_subject_that_was_not_signed(world: Incoming) -> None:
     assert verdict(world, mail(whole, KIM, BOB, subject="No")) == "invalid"
 
 
-def test_an_author_inside_who_is_another(world: Incoming) -> None:
-    entity = text_entity("x", "Subject: Yes", f"From: {ANNA}", content_type='text/plain; hp="cipher"')
+@pytest.mark.parametrize("inside", [ANNA, f"{KIM}, {ANNA}", "nobody at all"])
+def test_an_author_inside_who_is_another(world: Incoming, inside: str) -> None:
+    entity = text_entity("x", "Subject: Yes", f"From: {inside}", content_type='text/plain; hp="cipher"')
     assert verdict(world, mail(encrypted(signed(entity, person(KIM)), person(DOMAIN)), KIM, BOB)) == "invalid"
 
 
@@ -242,6 +248,21 @@ def test_reports_of_a_strict_partner_are_marked(world: Incoming) -> None:
     for data in (mail(TEXT, KIM, BOB), mail(TEXT, f"eve@evil.example, {KIM}\nSender: eve@evil.example", BOB)):
         outcome, _ = world.arrive(data, sender="")
         assert isinstance(outcome, Refused) and outcome.reason.value == "not-encrypted"
+
+
+def test_so_many_signatures_are_looked_at_and_no_more(world: Incoming, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = mail(signed(TEXT, person(KIM), other("kim3@partner.example")), KIM, BOB)
+    for most, unseen in ((2, 0), (1, 1)):
+        monkeypatch.setattr(signature_verdicts, "MOST_JUDGED", most)
+        assert evidence(world, data).count("it was not looked at") == unseen
+
+
+def test_tags_of_gateways_come_from_no_subject_outside(world: Incoming) -> None:
+    """Of OpenPGP as well, which other gateways of the house may open."""
+    world.policy(tags={"secure": "[sicher]"})
+    forged = "[PGP OK] [sicher] [signed OK] [PGP INVALID] [signed INVALID] pay"
+    _, copies = world.arrive(mail(TEXT, KIM, BOB, subject=forged))
+    assert "\nSubject: pay\r\n" in copies[BOB].head
 
 
 def test_forged_evidence_is_removed_from_every_level(world: Incoming) -> None:

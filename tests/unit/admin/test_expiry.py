@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pytest
 
+from ime_gateway.admin import expiry_desk
 from ime_gateway.admin.expiry import Ending, endings, notices, people_endings
 from ime_gateway.admin.expiry_desk import ExpiryDesk
 from ime_gateway.base.errors import StoreUnavailable
@@ -97,6 +98,30 @@ def test_a_key_whose_heir_waits_is_no_news(registry: Registry, desk: ExpiryDesk)
     assert found(registry) == {("domain-key", "acme.example", 300)}
 
 
+def test_a_next_key_that_ends_first_replaces_nothing(registry: Registry, desk: ExpiryDesk) -> None:
+    current, short = user(AUTHORITY, NOW + 50 * DAY), user(AUTHORITY, NOW + 9 * DAY)
+    with registry.transaction(write=True) as live:
+        live.domain_keys.put("acme.example", current.certificate, current.key_der, "current")
+        live.domain_keys.put("acme.example", short.certificate, short.key_der, "next")
+    assert found(registry) == {("domain-key", "acme.example", 50), ("domain-key", "acme.example", 9)}
+
+
+def test_what_serves_no_more_is_no_news_and_our_own_ca_is_told_as_ours(registry: Registry, desk: ExpiryDesk) -> None:
+    own, retired, partners = (make_ca(name, not_after=NOW + 8 * DAY) for name in ("Own", "Retired", "Partner's CA"))
+    with registry.transaction(write=True) as live:
+        for days in (3, 70):
+            ime = user("dca@ime.acme.example", NOW + days * DAY)
+            live.put_ime_key("acme.example", ime.certificate, ime.key_der, older_open_until=MOMENT + 90 * SECONDS)
+        for ca in (own, retired):
+            live.authorities.put(ca.certificate, "root", ca.key_der)
+            live.put_root(ca.certificate)
+        live.authorities.set_state(retired.certificate.thumbprint, "retired")
+        live.put_partner_domain(PartnerDomain(name="p.example"), [partners.certificate])
+    assert found(registry) == {
+        ("ime-key", "acme.example", 70), ("own-ca", "CN=Own", 8), ("ca", "CN=Partner's CA", 8),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("left", "days"),
     [
@@ -168,6 +193,29 @@ def test_the_mail_says_what_and_what_to_do(registry: Registry, desk: ExpiryDesk,
     assert b"\n" not in mail.body.replace(b"\r\n", b"")
 
 
+def test_names_of_strangers_are_plain_text_on_one_line(registry: Registry, desk: ExpiryDesk, outbox: Outbox) -> None:
+    root = make_ca("Wurst\u00e4mter\r\nBcc: eve@elsewhere.example\r\n\r\n", not_after=NOW + 5 * DAY)
+    with registry.transaction(write=True) as live:
+        live.put_root(root.certificate)
+    tell(desk)
+    (mail,) = outbox.mails
+    assert b"\r\n\r\n" not in mail.head.removesuffix(b"\r\n\r\n") and b"Bcc" not in mail.head
+    (line,) = [one for one in mail.body.decode("ascii").split("\r\n") if "Bcc" in one]
+    assert line.startswith("- the root ") and "Wurst" in line
+
+
+def test_what_ended_long_ago_is_told_once_a_day_and_not_every_hour(
+    registry: Registry, desk: ExpiryDesk, outbox: Outbox, clock
+) -> None:
+    key = make_user(AUTHORITY, not_before=NOW - 900 * DAY, not_after=NOW - 500 * DAY)
+    with registry.transaction(write=True) as live:
+        live.domain_keys.put("acme.example", key.certificate, key.key_der, "current")
+    for _ in range(20):
+        tell(desk)
+        clock.moment += 3600
+    assert len(outbox.mails) == 1
+
+
 def test_people_are_walked_through_once_a_day(registry: Registry, desk: ExpiryDesk, clock) -> None:
     root = make_ca()
     anna, bob = user("anna@x.example", NOW + 20 * DAY, root), user("bob@x.example", NOW + 400 * DAY, root)
@@ -181,6 +229,21 @@ def test_people_are_walked_through_once_a_day(registry: Registry, desk: ExpiryDe
     assert tell(desk) == []
     clock.moment += SECONDS
     assert tell(desk) == [("carol@x.example", 7)]
+
+
+def test_however_many_they_are_each_is_found_and_the_mail_stays_short(
+    registry: Registry, desk: ExpiryDesk, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expiry_desk, "_PAGE", 2)
+    monkeypatch.setattr(expiry_desk, "_LISTED", 3)
+    with registry.transaction(write=True) as live:
+        for number in range(5):
+            one = make_user(f"p{number}@x.example", None, kind="p256", not_after=NOW + (number + 1) * DAY)
+            live.put_certificate(one.certificate, one.certificate.addresses, None)
+    assert tell(desk) == [(f"p{number}@x.example", 7) for number in range(5)]
+    lines = outbox.mails[0].body.decode("ascii").split("\r\n")
+    told = [line for line in lines if line.startswith("- ")]
+    assert len(told) == 4 and told[-1] == "- and 2 more; see: ime-gateway cert list"
 
 
 def test_what_could_not_be_sent_is_told_later(registry: Registry, desk: ExpiryDesk, outbox: Outbox, clock) -> None:

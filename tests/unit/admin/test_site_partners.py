@@ -11,6 +11,7 @@ import pytest
 
 from ime_gateway.admin.site_export import PASSPHRASE_VARIABLE, ExportDesk
 from ime_gateway.base.errors import ConfigurationError, UserError
+from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.ports.registry import Registry
 from ime_gateway.ports.thumbprint_checks import ThumbprintCheck
 from ime_gateway.settings.inheritance import recipient_settings
@@ -144,6 +145,13 @@ def test_prune_takes_away_what_is_not_named(site, text: str, registry: Registry)
         assert live.domain_keys.list() == [] and live.view().additional_certificates == ()
 
 
+def test_another_archive_certificate_alone_is_a_change(site, text: str, registry: Registry, people) -> None:
+    site.apply(text)
+    assert site.apply(text.replace('["bob.pem"]', '["bob.pem", "partner.pem"]')).count("changed") == 1
+    with registry.transaction(write=False) as live:
+        assert set(live.view().additional_certificates) == {people.bob.certificate, people.partner.certificate}
+
+
 def test_a_key_that_says_the_default_is_another_thing_than_none(site, registry: Registry) -> None:
     site.apply('[[partner_domain]]\nname = "x.example"\n')
     report = site.apply('[[partner_domain]]\nname = "x.example"\nencryption = "opportunistic"\n')
@@ -275,6 +283,10 @@ def test_a_denied_domain_key_is_refused(site, registry: Registry) -> None:
     denied = f'[[trust]]\nthumbprint = "{key.certificate.thumbprint}"\nverdict = "deny"\nnote = "stolen"\n'
     with pytest.raises(UserError, match=r"line 4: .*domain_key: key.pem: .* denied by the trust list \(stolen\)"):
         site.apply(ACME + 'domain_key = "key.pem"\n' + denied)
+    with registry.transaction(write=True) as live:
+        live.put_trust(TrustEntry(key.certificate.thumbprint, "deny", note="lost"))
+    with pytest.raises(UserError, match=r"denied by the trust list \(lost\)"):
+        site.apply(ACME + 'domain_key = "key.pem"\n')
     with registry.transaction(write=False) as live:
         assert live.view().managed == {} and live.domain_keys.list() == []
 
@@ -307,4 +319,4 @@ def test_bad_files_are_named(site, text: str, registry: Registry, more: str, sen
 def test_administrators_are_of_the_house(site) -> None:
     with pytest.raises(UserError, match="in no managed domain"):
         site.apply('[policy]\nadministrators = ["ada@elsewhere.example"]\n' + ACME)
-    site.apply('[policy]\nadministrators = ["ada@acme.example"]\n' + ACME)
+    site.apply('[policy]\nadministrators = ["ada@acme.example", "Bob@ACME.example"]\n' + ACME)
