@@ -5,7 +5,7 @@ anybody inside can write any From, and only the mail server's envelope says who 
 vouches for the domain alone, so it serves every author in it (RFC 3183 section 3.1.1, domain signatures).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ime_gateway.base.errors import UnreadableCertificate, UnreadableMail
@@ -89,9 +89,11 @@ class SigningKeys:
         if prepared.sender is not None and prepared.sender.key == author.key:
             personal = (await self._keyring.of_people([author.key])).get(author.key, ())
         shared = (await self._keyring.of_domains([author.domain])).get(author.domain, ())
+        current = [key for key in shared if key.state == "current"]
+        revoked = await self._revoked((*personal, *current), ready.anchors, moment)
         signers: dict[str, Signer] = {}
-        ours = [_candidate(key, "personal", ready, moment, signers) for key in _newest_first(personal)]
-        domains = [_candidate(key, "domain", ready, moment, signers) for key in shared if key.state == "current"]
+        ours = [_candidate(key, "personal", ready, revoked, moment, signers) for key in _newest_first(personal)]
+        domains = [_candidate(key, "domain", ready, revoked, moment, signers) for key in current]
         return SigningFacts(
             facts.mode,
             facts.origin,
@@ -103,6 +105,19 @@ class SigningKeys:
             f"neither {author} nor {author.domain} has a key on this gateway",
         ), signers
 
+    async def _revoked(self, keys: Sequence[KeptKey], anchors: Anchors, moment: float) -> dict[str, Fault]:
+        """Those of our keys that are known to be revoked, by thumbprint: known to this worker or to the store, as every
+        listing shows them; the network is not asked for it."""
+        foreign = {key.certificate.thumbprint: key.certificate for key in keys if not key.certificate.self_issued}
+        paths = {thumbprint: find_path(one, anchors, moment) for thumbprint, one in foreign.items()}
+        chains = {thumbprint: path.chain for thumbprint, path in paths.items() if isinstance(path, TrustedPath)}
+        book = anchors.revocation
+        unasked = [link for chain in chains.values() for link in path_revocation(chain, book, moment).unasked]
+        if unasked:
+            await self._revocations.recall(unasked, moment)
+        known = {thumbprint: path_revocation(chain, book, moment).fault for thumbprint, chain in chains.items()}
+        return {name: fault for name, fault in known.items() if fault and fault.reason is Reason.CERTIFICATE_REVOKED}
+
     async def _renew(self, view: SiteView) -> _Ready:
         """Of this very generation, whatever other messages bring meanwhile."""
         ready = self._ready
@@ -111,14 +126,21 @@ class SigningKeys:
         return ready
 
 
-def _candidate(key: KeptKey, kind: str, ready: _Ready, moment: float, signers: dict[str, Signer]) -> Candidate:
+def _candidate(
+    key: KeptKey,
+    kind: str,
+    ready: _Ready,
+    revoked: Mapping[str, Fault],
+    moment: float,
+    signers: dict[str, Signer],
+) -> Candidate:
     certificate = key.certificate
     signer = ready.signers.get(certificate.thumbprint)
     if signer is None:
         signer = _read(key, kind, ready.anchors)
         ready.signers[certificate.thumbprint] = signer
     name = f"{certificate.subject or 'certificate without a name'} ({certificate.thumbprint[:19]})"
-    fault = _fault(certificate, ready.anchors, moment)
+    fault = _fault(certificate, ready.anchors, moment) or revoked.get(certificate.thumbprint)
     if isinstance(signer, str):
         fault = fault or Fault(Reason.CERTIFICATE_UNFIT, signer)
     else:
@@ -149,14 +171,9 @@ def _may_not_sign(author: Address | None, sender: Address | None, view: SiteView
 
 
 def _fault(certificate: Certificate, anchors: Anchors, moment: float) -> Fault | None:
-    """What speaks against signing with a key of ours; that its certificate leads to a root that we trust ourselves is
-    not asked for, as partners decide whom they trust. A revocation that is known counts; nobody is asked for it."""
-    fault = anchors.denial(certificate) or signing_fault(certificate) or time_fault(certificate, moment)[0]
-    if fault is None and not certificate.self_issued:
-        path = find_path(certificate, anchors, moment)
-        known = path_revocation(path.chain, anchors.revocation, moment).fault if isinstance(path, TrustedPath) else None
-        return known if known is not None and known.reason is Reason.CERTIFICATE_REVOKED else None
-    return fault
+    """What speaks against signing with a key of ours, beside a revocation; that its certificate leads to a root that we
+    trust ourselves is not asked for, as partners decide whom they trust."""
+    return anchors.denial(certificate) or signing_fault(certificate) or time_fault(certificate, moment)[0]
 
 
 def _newest_first(keys: tuple[KeptKey, ...]) -> list[KeptKey]:

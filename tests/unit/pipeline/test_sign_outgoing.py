@@ -1,7 +1,9 @@
 """Signatures of outgoing mail: whose key makes them, what they cover, and that they survive the way."""
 
+import asyncio
 import base64
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from ime_gateway.certs.capabilities import own_capabilities
 from ime_gateway.mail.message import parse_message
 from ime_gateway.ports.authorities import IssuedEntry
 from ime_gateway.ports.directory import TrustEntry
+from ime_gateway.ports.revocation import StoredAnswer
 from ime_gateway.settings.site import ManagedDomain, Policy
 from ime_gateway.smime.entity import signed_entity
 from ime_gateway.smime.verify import verify as verify_cms
@@ -21,6 +24,7 @@ from tests.core import Core, Delivered, close, make_core, person, root
 from tests.openssl import decrypt, verify
 from tests.outgoing_setup import domain_entity, faulty, set_up, signer
 from tests.pki import DAY, NOW, key_usage, make_ca, make_user
+from tests.revocation import make_crl, points
 
 OUT = "kim@elsewhere.example"
 WORDS = b"Gr\xc3\xbc\xc3\x9fe \r\nFrom Anna\r\n"
@@ -182,6 +186,24 @@ def test_a_key_that_our_own_ca_revoked_does_not_sign_and_the_domain_steps_in(cor
     assert verify(one(core, mail()).wire, anna) is not None
     core.configure(lambda live: live.authorities.revoke(anna.certificate.thumbprint, 2.0, "keyCompromise"))
     assert verify(one(core, mail()).wire, domain_entity()) is not None
+
+
+@pytest.mark.parametrize("mode", ["soft-fail", "off"])
+def test_a_revocation_that_the_store_knows_counts_for_our_own_keys(core: Core, mode: str) -> None:
+    """Nobody asks for it, but partners will, and what administrators see of the key is what mail does."""
+    ca, url, now = make_ca("Public CA"), "http://127.0.0.1:1/a.crl", time.time()
+    anna = make_user("anna@acme.example", ca, extra=[points(url)])
+
+    def act(live: Any) -> None:
+        set_up(live, {"domain_key": "rsa", **ALWAYS})
+        live.put_policy(Policy.model_validate({"revocation": mode}))
+        live.put_root(ca.certificate)
+        live.put_certificate(anna.certificate, ("anna@acme.example",), anna.key_der)
+
+    core.configure(act)
+    answer = StoredAnswer("crl", url, make_crl(ca, [anna]), now, now + 9e5, now, "", now)
+    asyncio.run(core.store.revocations.keep(answer))
+    assert verify(one(core, mail()).wire, domain_entity() if mode == "soft-fail" else anna) is not None
 
 
 def test_of_two_keys_of_an_author_the_newer_signs(core: Core) -> None:
