@@ -188,6 +188,37 @@ def test_private_keys_and_passwords_are_not_looked_into() -> None:
     assert read_contents(entity(part)).certificates == ()
 
 
+def attached(number: int, data: bytes) -> bytes:
+    head = f"Content-Type: application/octet-stream; name={number}.pem\r\n\r\n"
+    return head.encode() + data.replace(b"\n", b"\r\n")
+
+
+def test_very_many_certificates_are_not_all_read() -> None:
+    """Each costs time before anybody knows whose mail it is; people's come before CAs'."""
+    users = [make_user(f"p{number}@partner.example", kind="p256") for number in range(12)]
+    one_file = read_contents(entity(attached(0, b"".join(one.pem for one in users)))).certificates
+    assert list(one_file) == [one.certificate for one in users[:10]]
+    root = make_ca("Root", kind="p256")
+    pairs = [attached(number, users[number].pem + root.pem) for number in range(8)]
+    assert list(read_contents(entity(*pairs)).certificates) == [
+        *(one.certificate for one in users[:5]),
+        root.certificate,
+    ]
+    many = [attached(number, b"".join(one.pem for one in users[number * 4 : number * 4 + 4])) for number in range(3)]
+    assert len(read_contents(entity(*many)).certificates) == 10
+
+
+@pytest.mark.parametrize("note", [False, True])
+def test_a_very_large_attachment_is_not_read(note: bool) -> None:
+    bob, size = make_user("bob@partner.example", kind="p256"), 2 * MOST_BYTES if note else 262_144
+    small = encode_note(NOTES[0]) if note else bob.pem.replace(b"\n", b"\r\n")
+    head = b"Content-Type: " + (NOTE_TYPE.encode() if note else b"application/x; name=x.pem") + b"\r\n\r\n"
+    fits, large = (read_contents(entity(head + small.ljust(size + more))) for more in (0, 1))
+    assert large.fault == "an attachment is too large"
+    assert (large.note, large.certificates) == (None, ())
+    assert note or fits.certificates == (bob.certificate,)
+
+
 @pytest.mark.parametrize(
     ("address", "domain"),
     [
