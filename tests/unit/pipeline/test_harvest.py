@@ -7,8 +7,15 @@ from typing import Any
 import pytest
 
 from ime_gateway.base.outcome import Accepted
-from ime_gateway.ports.directory import TrustEntry
+from ime_gateway.base.reasons import Reason
+from ime_gateway.keys.signer import IdentityVerdict, PathVerdict
+from ime_gateway.keys.usable import Verdict
+from ime_gateway.mail.address import parse_path
+from ime_gateway.pipeline.harvest import harvest
+from ime_gateway.pipeline.signature_verdicts import FoundSignature
+from ime_gateway.ports.directory import SiteView, TrustEntry
 from ime_gateway.settings.site import PartnerDomain, Policy
+from ime_gateway.smime.signature_report import SignatureFault, SignerVerdict
 from tests.core import close
 from tests.exchange_world import ACME, Gateway, authority, foreign_mail, make_gateway
 from tests.pki import Entity, key_usage, make_ca, make_user
@@ -23,9 +30,9 @@ def acme(tmp_path: Path) -> Iterator[Gateway]:
     close(made.core)
 
 
-def policy(acme: Gateway, harvest: str, *roots: Entity) -> None:
+def policy(acme: Gateway, mode: str, *roots: Entity) -> None:
     def act(live: Any) -> None:
-        live.put_policy(Policy.model_validate({"harvest": harvest}))
+        live.put_policy(Policy.model_validate({"harvest": mode}))
         for root in roots:
             live.put_root(root.certificate)
 
@@ -148,6 +155,60 @@ def test_what_proves_nothing_is_not_kept(acme: Gateway, case: str) -> None:
         mail += part + b"\n--b--\n"
     outcome, _ = acme.core.send(mail, author, ["anna@acme.example"], "internet")
     assert isinstance(outcome, Accepted)
+    assert acme.candidates("") == []
+
+
+def preferring(signer: Entity, preferred: Entity) -> FoundSignature:
+    """A good signature whose signer asks for another of his certificates (RFC 8551 section 2.5.3)."""
+    own = signer.certificate
+    told = SignerVerdict(
+        *(True, SignatureFault.NONE, own, None, "sha256", b"d", True, own.key_digest, None),
+        preferred.certificate,
+    )
+    trusted = Verdict(True, Reason.PERSONAL_CERTIFICATE, "trusted by root CN=x", 0.0)
+    found = FoundSignature(
+        *(1, told, "mail", PathVerdict(True, ""), trusted, IdentityVerdict(True, ""), "person", ()), by_root=True
+    )
+    assert found.good
+    return found
+
+
+def test_what_a_signer_only_prefers_waits() -> None:
+    """Nobody has judged it: automatic is for the certificate that signed."""
+    bob, wanted = make_user(BOB), make_user(BOB)
+    view = SiteView(1, Policy(harvest="automatic"), {}, {})
+    kept = harvest([preferring(bob, wanted)], parse_path(BOB), view, sender=None, message_id="<1@x>", moment=1.0)
+    states = {one.certificate: one.state for one in kept}
+    assert states == {bob.certificate: "approved", wanted.certificate: "pending"}
+    assert [one.evidence.split(";")[0] for one in kept][1] == f"preferred by signer {bob.certificate.thumbprint}"
+
+
+def test_one_mail_brings_few() -> None:
+    found = [preferring(make_user(BOB), make_user(BOB)) for _ in range(3)]
+    view = SiteView(1, Policy(), {}, {})
+    assert len(harvest(found, parse_path(BOB), view, sender=None, message_id="", moment=1.0)) == 3
+
+
+def test_limits_count_by_the_envelope(acme: Gateway) -> None:
+    mail = foreign_mail(make_user(BOB), BOB, "anna@acme.example")
+    acme.core.send(mail, "bounces@lists.example", ["anna@acme.example"], "internet")
+    assert [(one.owner, one.sender) for one in acme.candidates()] == [(BOB, "bounces@lists.example")]
+
+
+def test_of_two_authors_nothing_is_kept(acme: Gateway) -> None:
+    """Whose the certificate is meant to be, nobody can tell."""
+    mail = foreign_mail(make_user(BOB, dn_addresses=["eve@partner.example"]), BOB, "anna@acme.example")
+    mail = mail.replace(b"From: <", b"Sender: <" + BOB.encode() + b">\nFrom: <eve@partner.example>, <", 1)
+    assert isinstance(acme.core.send(mail, BOB, ["anna@acme.example"], "internet")[0], Accepted)
+    assert acme.candidates("") == []
+
+
+def test_domain_certificate_in_force_is_no_candidate(acme: Gateway) -> None:
+    """Else each of its mails would bring one, once the first is decided."""
+    theirs = authority("partner.example")
+    partner = PartnerDomain(name="partner.example")
+    acme.core.configure(lambda live: live.put_partner_domain(partner, (theirs.certificate,)))
+    give(acme, theirs)
     assert acme.candidates("") == []
 
 
