@@ -57,6 +57,8 @@ def test_what_we_put_in_is_taken_out(mail: bytes) -> None:
         b'Content-Type: text/html; hp-legacy-display="1"\n\n<div class="other">Subject: x</div>Hello\n',
         b'Content-Type: text/html; hp-legacy-display="1"\n\n<div class="header-protection-legacy-display">Hello\n',
         b'Content-Type: text/plain; hp-legacy-display="1"\nContent-Transfer-Encoding: base64\n\n!!!\n',
+        b'Content-Type: text/plain; hp-legacy-display="1"\nContent-Type: text/html\n\nSubject: x\n\nHello\n',
+        b'Content-Type: text/plain; name="a; hp-legacy-display=1"; hp-legacy-display=1\n\nSubject: x\n\nHello\n',
     ],
 )
 def test_nothing_else_is(text: bytes) -> None:

@@ -13,9 +13,9 @@ OUTER = parse_fields(
 )
 
 
-def opened(inside: bytes) -> HeaderBlock:
+def opened(inside: bytes, outer: HeaderBlock = OUTER) -> HeaderBlock:
     entity = parse_message(bytearray(inside + b"\r\n\r\ntext\r\n"))
-    return opened_headers(OUTER, entity.headers, read_protected(entity))
+    return opened_headers(outer, entity.headers, read_protected(entity))
 
 
 def test_only_what_describes_the_content_moves_out() -> None:
@@ -57,3 +57,27 @@ def test_a_subject_cannot_become_two_fields() -> None:
     made = opened(b'Content-Type: text/plain; hp="cipher"\r\nSubject: =?utf-8?q?a=0D=0ABcc=3A_x=40y?=')
     assert [field.name for field in made.fields].count("Bcc") == 0
     assert len(made.all("subject")) == 1
+
+
+def test_what_stands_outside_is_not_replaced_by_what_steers_or_names() -> None:
+    """Servers and readers have seen those: threads, and the names that people have outside."""
+    outer = OUTER.append(*parse_fields(b"References: <seen@x>\r\n").fields)
+    outer = outer.replace("To", parse_fields(b"To: Bob <bob@acme.example>\r\n").fields[0])
+    made = opened(
+        b'Content-Type: text/plain; hp="cipher"\r\nReferences: <hidden@x>\r\nTo: The Boss <bob@acme.example>', outer
+    )
+    assert [one.text.strip() for one in made.all("references")] == ["<seen@x>"]
+    assert b"To: Bob <bob@acme.example>\r\n" in made.to_bytes() and b"Boss" not in made.to_bytes()
+
+
+def test_a_field_that_is_there_twice_gets_no_names() -> None:
+    """Nobody can say which of them the reader is shown."""
+    names = b'Content-Type: text/plain; hp="cipher"\r\nFrom: Kim <kim@partner.example>'
+    twice = OUTER.append(*parse_fields(b"From: eve@evil.example\r\n").fields)
+    assert b"Kim" not in opened(names, twice).to_bytes()
+    assert b"Kim" not in opened(names + b"\r\nFrom: eve@evil.example").to_bytes()
+
+
+def test_a_field_without_end_is_not_restored() -> None:
+    made = opened(b'Content-Type: text/plain; hp="cipher"\r\nSubject: ' + b"x " * 40_000)
+    assert b"Subject: [...]\r\n" in made.to_bytes()

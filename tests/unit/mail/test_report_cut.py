@@ -97,6 +97,16 @@ def test_a_field_cannot_smuggle_lines_or_boundaries() -> None:
     assert found is not None and len(list(found.iter_parts())) == 3
 
 
+def test_what_is_left_is_ascii_in_lines_that_any_server_takes() -> None:
+    """RFC 6533 reports hold UTF-8 addresses; RFC 5321 section 4.5.3.1.6 ends a line at 998."""
+    status = STATUS.replace("bob@acme", "j\u00fcrgen@acme").replace("dns; mail", "dns; " + "m" * 3_000)
+    found = cut_report(parse_message(report("global-delivery-status", status, WHOLE)))
+    assert found is not None
+    octets = b"".join(bytes(chunk) for chunk in found.chunks())
+    assert octets.isascii() and b"Final-Recipient: rfc822; j?rgen@acme.example" in octets
+    assert max(map(len, octets.split(b"\r\n"))) == 998
+
+
 def test_an_endless_status_is_cut_and_stays_a_report() -> None:
     status = STATUS + "\r\nFinal-Recipient: rfc822; x@acme.example\r\nAction: failed\r\nStatus: 5.1.1\r\n" * 50_000
     found = cut(report("delivery-status", status, WHOLE))

@@ -1,6 +1,7 @@
 """Which Message-IDs an outgoing mail speaks of, however it does so, and that nobody is kept busy by very many."""
 
 import base64
+import binascii
 import quopri
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -30,7 +31,9 @@ def report(kind: str, status: str, returned: str) -> str:
     )
 
 
-@pytest.mark.parametrize("field", ["Message-ID", "In-Reply-To", "References", "Resent-Message-ID", "MESSAGE-id"])
+@pytest.mark.parametrize(
+    "field", ["Message-ID", "In-Reply-To", "References", "Resent-Message-ID", "Original-Message-ID", "MESSAGE-id"]
+)
 def test_every_field_that_names_a_mail_counts(field: str) -> None:
     found = names(f"{field}: <{SECRET}>\nSubject: <no@id>\n\nbody <no@id>\n")
     assert found == {SECRET}
@@ -67,10 +70,10 @@ def test_pythons_mail_library_encodes_long_ones(field: str) -> None:
 
 
 def test_a_forwarded_mail_is_found_inside() -> None:
-    inner = f"From: a@x\nMessage-ID: <{SECRET}>\nReferences: <older@x>\n\ntext\n"
+    inner = f"From: a@x\nMessage-ID: <{SECRET}>\nReferences: <older@x>\nIn-Reply-To: <asked@x>\n\ntext\n"
     wrapped = f"--b\n\nsee this\n--b\nContent-Type: message/rfc822\n\n{inner}\n--b--\n"
     found = names(f"Message-ID: <own@x>\nContent-Type: multipart/mixed; boundary=b\n\n{wrapped}")
-    assert found == {"own@x", SECRET, "older@x"}
+    assert found == {"own@x", SECRET, "older@x", "asked@x"}
 
 
 def test_a_mail_in_a_mail_in_a_mail_is_found() -> None:
@@ -86,13 +89,16 @@ def test_a_digest_is_full_of_mails() -> None:
 
 
 @pytest.mark.parametrize("media_type", ["message/rfc822", "text/rfc822-headers", "message/global"])
-@pytest.mark.parametrize("encoding", ["7bit", "base64", "quoted-printable"])
+@pytest.mark.parametrize("encoding", ["7bit", "base64", "quoted-printable", "x-uuencode"])
 def test_what_a_report_returns_is_found_under_any_encoding(media_type: str, encoding: str) -> None:
     inner = f"Subject: x\nMessage-ID: <{SECRET}>\n\nbody\n".encode()
     if encoding == "base64":
         inner = base64.encodebytes(inner)
     if encoding == "quoted-printable":
         inner = quopri.encodestring(inner)
+    if encoding == "x-uuencode":
+        lines = [binascii.b2a_uu(inner[at : at + 45]) for at in range(0, len(inner), 45)]
+        inner = b"begin 644 mail\n" + b"".join(lines) + b"`\nend\n"
     part = f"Content-Type: {media_type}\nContent-Transfer-Encoding: {encoding}\n\n" + inner.decode()
     assert SECRET in (names(report("delivery-status", "Action: failed\n", part)) or ())
 
@@ -118,6 +124,7 @@ def test_a_receipt_names_what_was_read() -> None:
         f"Original message headers:\n\nReceived: x\nmessage-id: {SECRET}\n",
         f"> References: <older@x>\n>  <{SECRET}>\n> In-Reply-To:  <{SECRET}>\n",
         f"References:\n <older@x>\n <{SECRET}>\n",
+        f"Action: failed\nOriginal-Message-ID: <{SECRET}>\n",
     ],
 )
 def test_a_mail_server_may_quote_the_header_in_its_text(text: str) -> None:
