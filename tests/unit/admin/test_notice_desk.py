@@ -37,13 +37,8 @@ def administrators(acme: Gateway, *addresses: str) -> None:
 
 def bring(acme: Gateway, owner: str = "bob@partner.example", **changes: Any) -> None:
     one = Candidate(
-        *(
-            owner,
-            "person",
-            make_user(owner, kind="p256").certificate,
-            changes.get("origin", "harvested"),
-            "eve\r\nBcc: x@x.example",
-        ),
+        *(owner, "person", make_user(owner, kind="p256").certificate, changes.get("origin", "harvested")),
+        changes.get("sender", "eve\r\nBcc: x@x.example"),
         *("<1@x>", "signed with it", changes.get("at", SystemClock().now())),
     )
     acme.core.configure(lambda live: live.candidates.bring(one))
@@ -90,3 +85,24 @@ def test_an_announced_certificate_that_waits_is_told_again_each_week(
     administrators(acme, "anna@acme.example")
     bring(acme, origin=origin, at=SystemClock().now() - days * 86_400 - 60)
     assert tell(acme) == told
+
+
+def test_what_was_decided_is_not_told_and_many_are_counted(acme: Gateway) -> None:
+    administrators(acme, "anna@acme.example")
+    for number in range(23):
+        bring(acme, f"p{number}@partner.example", sender=f"s{number}@x.example")
+    waiting = acme.candidates()
+    acme.candidate_desk.reject(waiting[0].certificate.thumbprint, "test")
+    assert tell(acme) == 1
+    [(_, _, wire)] = acme.queued()
+    text = wire.partition(b"\r\n\r\n")[2]
+    assert text.startswith(b"22 certificates") and b"    and 2 more\r\n" in text
+    assert text.count(b"(harvested, brought by ") == 20 and waiting[0].owner.encode() not in text
+    assert max(map(len, text.split(b"\r\n"))) < 200
+
+
+def test_decided_ones_alone_are_no_news(acme: Gateway) -> None:
+    administrators(acme, "anna@acme.example")
+    bring(acme)
+    acme.candidate_desk.reject(acme.candidates()[0].certificate.thumbprint, "test")
+    assert tell(acme) == 0 and acme.queued() == []

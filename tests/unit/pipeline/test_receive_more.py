@@ -10,9 +10,12 @@ import pytest
 from ime_gateway.base.errors import StoreUnavailable
 from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.base.reasons import Reason
+from ime_gateway.ports.revocation import StoredAnswer
 from ime_gateway.settings.site import PartnerDomain, Policy
 from tests.core import PSEUDO, Core, close, make_core, person
-from tests.openssl import readers
+from tests.openssl import decrypt, readers
+from tests.pki import NOW, make_ca, make_user
+from tests.revocation import make_crl, points
 
 
 @pytest.fixture
@@ -296,3 +299,25 @@ def test_tracking_names_for_each_recipient_the_own_reason(core: Core) -> None:
         "nobody@acme.example": "no-certificate",
         "frank@acme.example": "certificate-expired",
     }
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+def test_what_an_archive_is_owed_is_not_encrypted_to_a_revoked_key(core: Core, revoked: bool) -> None:
+    """Additional certificates are asked about like those of recipients."""
+    issuer, url, now = make_ca("Archive CA"), "http://crl.acme.example/archive.crl", NOW.timestamp()
+    archive = make_user("archive@acme.example", issuer, extra=[points(url)])
+
+    def act(live: Any) -> None:
+        live.put_root(issuer.certificate)
+        live.put_additional_certificates([archive.certificate])
+
+    core.configure(act)
+    crl = make_crl(issuer, [archive] if revoked else [])
+    core.run(core.store.revocations.keep(StoredAnswer("crl", url, crl, now, now + 86_400.0, now)))
+    data = b"From: anna@acme.example\nTo: eve@partner.example\n\nhi\n"
+    outcome, copies = core.send(data, "anna@acme.example", ["eve@partner.example"])
+    if revoked:
+        assert isinstance(outcome, Refused) and outcome.reason is Reason.CERTIFICATE_REVOKED and not copies
+        assert "additional certificate" in outcome.detail
+    else:
+        assert isinstance(outcome, Accepted) and b"hi" in (decrypt(copies[0].wire, archive) or b"")

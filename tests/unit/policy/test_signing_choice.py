@@ -96,8 +96,8 @@ def test_bound_needs_the_domain_key_only_where_it_is_encrypted() -> None:
 
 def test_additional_certificates_go_into_every_encrypted_envelope_and_no_other() -> None:
     people = (person(personal=(READER,), partner_encryption="mandatory"), person("x@y.example"))
-    made = plan(SigningFacts(), *people, additional=(ARCHIVE,))
-    assert [one.additional for one in made.recipients] == [(ARCHIVE.thumbprint,), ()]
+    made = plan(SigningFacts(), *people, additional=(ARCHIVE, SECOND))
+    assert [one.additional for one in made.recipients] == [(ARCHIVE.thumbprint, SECOND.thumbprint), ()]
     assert made.recipients[0].keys == (READER.thumbprint,)
 
 
