@@ -1,9 +1,11 @@
 """Mail to an exchange address that brings nothing or less than it claims: who may write, what is believed, how old."""
 
+import asyncio
 import base64
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from ime_gateway.base.outcome import Accepted, Refused
 from ime_gateway.keys.exchange_mail import Letter, write_mail
 from ime_gateway.keys.exchange_note import Announcement, ExchangeNote, SelfTestRequest
 from ime_gateway.mail.address import parse_path
+from ime_gateway.pipeline.revocation import Revocations
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.settings.site import ManagedDomain
 from ime_gateway.smime.sign import SigningKey
@@ -220,3 +223,33 @@ def test_exchange_mail_to_our_older_key_is_told(pair: tuple[Gateway, Gateway]) -
         told = [line for line in logs if "older certificate" in line["event"]]
         assert [(line["partner"], line["domain"]) for line in told] == [(ACME, BOLT)] * expected
         bolt.core.configure(lambda live: live.domain_keys.put(BOLT, fresh.certificate, fresh.key_der, "current"))
+
+
+def test_a_request_with_an_odd_name_is_answered_without_it(pair: tuple[Gateway, Gateway]) -> None:
+    """Its Message-ID stands outside the signature, where anything may be written."""
+    acme, bolt = pair
+    wire = written(acme, bolt, SelfTestRequest(ACME, BOLT, TOKEN, time.time()))
+    odd = wire.replace(b"Message-ID: <u@gw>", "Message-ID: <\u00fc@gw>".encode(), 1)
+    assert odd != wire
+    assert isinstance(bolt.takes(acme.exchange, bolt.exchange, odd), Accepted)
+    [(_, _, answer)] = bolt.queued()
+    assert b"In-Reply-To" not in answer and answer.isascii()
+
+
+def test_a_slow_revocation_server_puts_exchange_mail_off(
+    pair: tuple[Gateway, Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is decided about it meanwhile, and its session is not held for ever."""
+    acme, bolt = pair
+
+    async def slow(*_: object) -> None:
+        await asyncio.sleep(1)
+
+    monkeypatch.setattr(Revocations, "judged", slow)
+    hurried = replace(bolt.core.receiver.exchange, seconds=0.05)
+    bolt.core.receiver = replace(bolt.core.receiver, exchange=hurried)
+    following = heir()
+    note = Announcement(ACME, acme.key.certificate.thumbprint, following.certificate.thumbprint, time.time())
+    outcome = bolt.takes(acme.exchange, bolt.exchange, written(acme, bolt, note, following))
+    assert isinstance(outcome, Refused) and outcome.temporary and outcome.reason == "lookup-timeout"
+    assert bolt.certificates_of(ACME) == [acme.key.certificate.thumbprint] and bolt.candidates("") == []
