@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import pki
 from tests.vectors import vectors_folder
+
+
+def pytest_runtest_setup() -> None:
+    """Before fixtures of any scope."""
+    pki.begin_test()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,8 @@
 """A public key infrastructure in the process: CAs and people with any virtue or fault a test needs.
 
 RSA keys are the only slow part, so they are drawn from a small stock that is kept between runs
-(`.pytest_cache`, never in the repository) and used in turn: no two entities that live at one time share one.
+(`.pytest_cache`, never in the repository) and used in turn: no two entities of one test share one,
+nor two that live at one time.
 
     ca = make_ca("Acme Root")
     alice = make_user("alice@acme.example", ca)
@@ -40,6 +41,12 @@ EMAIL_PROTECTION = ExtendedKeyUsageOID.EMAIL_PROTECTION
 _STOCK = Path(__file__).resolve().parent.parent / ".pytest_cache" / "pki-keys"
 _numbers = itertools.count()
 _owners: "WeakValueDictionary[int, Entity]" = WeakValueDictionary()  # by the identity of their key
+_of_this_test: set[int] = set()  # identities of keys whose entities may live on as files only
+
+
+def begin_test() -> None:
+    """Keys of earlier tests may be used again, unless their entities live on."""
+    _of_this_test.clear()
 
 
 @cache
@@ -64,17 +71,20 @@ def rsa_key(number: int, bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 def new_key(kind: str = "rsa", bits: int = 2048) -> PrivateKey:
-    """A key that no living entity has. kind: rsa, ec (or p256), p384, p521, ed25519, x25519."""
+    """A key that no other entity of this test has, nor any living one.
+
+    kind: rsa, ec (or p256), p384, p521, ed25519, x25519."""
     if kind in CURVES:
         return ec.generate_private_key(CURVES[kind])
     if kind == "x25519":
         return x25519.X25519PrivateKey.generate()
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
-    # In turn, so that whoever keeps no more than a file of an entity does not meet its key again soon either.
     turns = itertools.chain((next(_numbers) % 64 for _ in range(64)), itertools.count(64))
     stock = (rsa_key(turn, bits) for turn in turns)
-    return next(key for key in stock if id(key) not in _owners)
+    found = next(key for key in stock if id(key) not in _owners and id(key) not in _of_this_test)
+    _of_this_test.add(id(found))
+    return found
 
 
 @dataclass(frozen=True)
