@@ -40,7 +40,7 @@ DAY = timedelta(days=1)
 EMAIL_PROTECTION = ExtendedKeyUsageOID.EMAIL_PROTECTION
 _STOCK = Path(__file__).resolve().parent.parent / ".pytest_cache" / "pki-keys"
 _numbers = itertools.count()
-_owners: "WeakValueDictionary[int, Entity]" = WeakValueDictionary()  # by the identity of their key
+_living: "WeakValueDictionary[int, Entity]" = WeakValueDictionary()  # by their identity; several may have one key
 _of_this_test: set[int] = set()  # identities of keys whose entities may live on as files only
 
 
@@ -82,7 +82,8 @@ def new_key(kind: str = "rsa", bits: int = 2048) -> PrivateKey:
         return ed25519.Ed25519PrivateKey.generate()
     turns = itertools.chain((next(_numbers) % 64 for _ in range(64)), itertools.count(64))
     stock = (rsa_key(turn, bits) for turn in turns)
-    found = next(key for key in stock if id(key) not in _owners and id(key) not in _of_this_test)
+    taken = _of_this_test.union(id(one.key) for one in list(_living.values()))
+    found = next(key for key in stock if id(key) not in taken)
     _of_this_test.add(id(found))
     return found
 
@@ -96,7 +97,7 @@ class Entity:
     issuer: "Entity | None" = None
 
     def __post_init__(self) -> None:
-        _owners[id(self.key)] = self
+        _living[id(self)] = self
 
     @property
     def der(self) -> bytes:
