@@ -153,6 +153,14 @@ def _sources(certificate: Certificate) -> Sources:
     return Sources(tuple(crls)[:_MOST_URLS], tuple(responders)[:_MOST_URLS])
 
 
+def host_of(url: str) -> str:
+    """The server that a place of `sources` names, for people: without credentials, which a URL may carry."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def distribution_points(certificate: Certificate) -> list[x509.DistributionPoint]:
     """The CRL distribution points of a certificate, as it says them; none for one that cannot be read."""
     return _points(certificate, x509.CRLDistributionPoints)

@@ -22,6 +22,7 @@ from ime_gateway.mail.address import Address
 from ime_gateway.pipeline.found_certificates import Found
 from ime_gateway.pipeline.gather_facts import FactGatherer
 from ime_gateway.pipeline.group_expansion import expand_groups
+from ime_gateway.pipeline.late_answers import Awaited
 from ime_gateway.pipeline.prepared import Prepared
 from ime_gateway.pipeline.verdicts import Judging
 from ime_gateway.policy.candidates import candidates
@@ -57,26 +58,38 @@ class DirectoryCandidates:
     """On certificates taken on a directory's word: by generation, thumbprint and kind."""
 
     async def complete(
-        self, prepared: Prepared, facts: Facts, known: dict[str, Certificate], view: SiteView, moment: float
+        self,
+        prepared: Prepared,
+        facts: Facts,
+        known: dict[str, Certificate],
+        view: SiteView,
+        moment: float,
+        awaited: list[Awaited] | None = None,
     ) -> Gathered:
         """The message with its groups expanded, and its facts with what was found. moment: seconds since 1970 UTC.
 
-        Raises StoreUnavailable as `FactGatherer.gather` does.
+        `awaited` as in `FactGatherer.gather`. Raises StoreUnavailable as that does.
         """
-        facts, known, groups = await self._look_up(prepared, facts, known, view, moment)
+        facts, known, groups = await self._look_up(prepared, facts, known, view, moment, awaited)
         if not groups:
             return prepared, facts, known
         expansion = await expand_groups(prepared, groups, view, self.groups, self.most_recipients)
         if expansion.prepared is not prepared:
             prepared = expansion.prepared
-            facts, known = await self.facts.gather(prepared, view, moment)
-            facts, known, _ = await self._look_up(prepared, facts, known, view, moment)
+            facts, known = await self.facts.gather(prepared, view, moment, awaited=awaited)
+            facts, known, _ = await self._look_up(prepared, facts, known, view, moment, awaited)
         told = {key: Candidate("", False, reason, detail) for key, (reason, detail) in expansion.left.items()}
         recipients = tuple(_told(one, told.get(one.address.key)) for one in facts.recipients)
         return prepared, replace(facts, recipients=recipients), known
 
     async def _look_up(
-        self, prepared: Prepared, facts: Facts, known: dict[str, Certificate], view: SiteView, moment: float
+        self,
+        prepared: Prepared,
+        facts: Facts,
+        known: dict[str, Certificate],
+        view: SiteView,
+        moment: float,
+        awaited: list[Awaited] | None,
     ) -> tuple[Facts, dict[str, Certificate], tuple[str, ...]]:
         """With the keys of recipients who turned out to be groups, and cannot be encrypted to as such."""
         people, domains = self._wanted(facts, view)
@@ -91,9 +104,9 @@ class DirectoryCandidates:
             {domain: _proving(domains[domain].key, answer) for domain, answer in by_domain.items()},
         )
         if found:
-            facts, known = await self.facts.gather(prepared, view, moment, found)
-        vouched = [*_vouched(answers, "personal"), *_vouched(by_domain, "domain")]
-        judging = await self.facts.judging(vouched, view, moment)
+            facts, known = await self.facts.gather(prepared, view, moment, found, awaited)
+        vouched = [*_vouched(answers, "personal", facts), *_vouched(by_domain, "domain", facts)]
+        judging = await self.facts.judging(vouched, view, moment, awaited)
         marking = _Marking(self, view, moment, known, judging)
         recipients = tuple(
             marking.mark(one, answers.get(one.address.key), by_domain.get(one.address.domain))
@@ -214,10 +227,16 @@ def _proving(key: str, answer: Answer) -> tuple[Certificate, ...]:
             assert_never(answer)
 
 
-def _vouched(answers: Mapping[str, Answer], kind: Kind) -> list[tuple[Certificate, Kind]]:
-    """The certificates for which a trusted directory vouches."""
-    told = [answer for answer in answers.values() if isinstance(answer, DirectoryAnswer)]
-    return [(one.certificate, kind) for answer in told for one in answer.certificates if one.trusted]
+def _vouched(answers: Mapping[str, Answer], kind: Kind, facts: Facts) -> list[Awaited]:
+    """The certificates for which a trusted directory vouches, each for the first recipient whom it would serve."""
+    whom = {
+        one.address.key if kind == "personal" else one.address.domain: str(one.address)
+        for one in reversed(facts.recipients)
+    }
+    told = [(key, answer) for key, answer in answers.items() if isinstance(answer, DirectoryAnswer)]
+    return [
+        Awaited(whom[key], one.certificate, kind) for key, answer in told for one in answer.certificates if one.trusted
+    ]
 
 
 def _group_of(answer: Answer | None) -> str:

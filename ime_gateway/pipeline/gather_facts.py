@@ -14,6 +14,7 @@ from ime_gateway.certs.capabilities import NOTHING_SAID, read_capabilities
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.keys.usable import Kind, Verdict
 from ime_gateway.pipeline.found_certificates import NOTHING_FOUND, Found
+from ime_gateway.pipeline.late_answers import Awaited
 from ime_gateway.pipeline.prepared import Prepared, PreparedRecipient
 from ime_gateway.pipeline.protected_answers import ProtectedAnswers
 from ime_gateway.pipeline.selection import Selected, chosen_by_hand, select
@@ -39,12 +40,17 @@ class FactGatherer:
         self._verdicts = verdicts
 
     async def gather(
-        self, prepared: Prepared, view: SiteView, moment: float, found: Found = NOTHING_FOUND
+        self,
+        prepared: Prepared,
+        view: SiteView,
+        moment: float,
+        found: Found = NOTHING_FOUND,
+        awaited: list[Awaited] | None = None,
     ) -> tuple[Facts, dict[str, Certificate]]:
         """The facts of one message, and the certificates they speak of by thumbprint.
 
-        moment: seconds since 1970 UTC. found: what directories gave beside our own data. Raises
-        StoreUnavailable when the directory cannot be asked.
+        moment: seconds since 1970 UTC. found: what directories gave beside our own data. awaited: gets what is asked
+        about, before anybody waits for it. Raises StoreUnavailable when the directory cannot be asked.
         """
         message, policy = _message_facts(prepared), _policy_facts(view)
         keys = [entry.address.key for entry in prepared.recipients]
@@ -62,7 +68,8 @@ class FactGatherer:
             found.added_to(select(one.address, setting, view, personal.get(key, ()), named), one.address)
             for key, one, setting in zip(keys, bare, settings, strict=True)
         ]
-        judging = await self._learn(selections, view.additional_certificates if wanted else (), view, moment)
+        asked = _asked(bare, selections, view.additional_certificates if wanted else ())
+        judging = await self.judging(asked, view, moment, awaited)
         recipients = []
         for key, one, selected in zip(keys, bare, selections, strict=True):
             known.update((each.thumbprint, each) for each in (*selected.personal, *selected.domain))
@@ -70,19 +77,13 @@ class FactGatherer:
         additional = _judged(view.additional_certificates, "domain", judging, moment) if wanted else []
         return Facts(message, policy, tuple(recipients), additional=candidates(additional)), known
 
-    async def judging(self, asked: Sequence[tuple[Certificate, Kind]], view: SiteView, moment: float) -> Judging:
-        """Verdicts on certificates that are no candidates, kept like those on candidates. Raises what `gather` does."""
-        return await self._verdicts.prepare(asked, view, moment)
-
-    async def _learn(
-        self, selections: Sequence[Selected], additional: Sequence[Certificate], view: SiteView, moment: float
+    async def judging(
+        self, asked: Sequence[Awaited], view: SiteView, moment: float, awaited: list[Awaited] | None = None
     ) -> Judging:
-        """Whatever must be asked about any of these certificates is asked at once, before each is judged."""
-        asked: list[tuple[Certificate, Kind]] = [(one, "domain") for one in additional]
-        for selected in selections:
-            asked += [(one, "personal") for one in selected.personal]
-            asked += [(one, "domain") for one in selected.domain]
-        return await self._verdicts.prepare(asked, view, moment)
+        """Verdicts on all of these, asked for at once and kept. `awaited`, and what it raises, as `gather` has them."""
+        if awaited is not None:
+            awaited.extend(asked)
+        return await self._verdicts.prepare([(one.certificate, one.kind) for one in asked], view, moment)
 
     def _with_candidates(
         self, one: RecipientFacts, selected: Selected, learnt: Learnt | None, judging: Judging, moment: float
@@ -109,6 +110,16 @@ class FactGatherer:
         if all(one.managed or demand(one, message, policy) == "must" for one in recipients):
             return message
         return replace(message, answers_protected=await self._answers.concern(prepared))
+
+
+def _asked(
+    recipients: Sequence[RecipientFacts], selections: Sequence[Selected], additional: Sequence[Certificate]
+) -> list[Awaited]:
+    asked = []
+    for one, selected in zip(recipients, selections, strict=True):
+        asked += [Awaited(str(one.address), each, "personal") for each in selected.personal]
+        asked += [Awaited(str(one.address), each, "domain") for each in selected.domain]
+    return asked + [Awaited("", one, "domain") for one in additional]
 
 
 def _personal(selected: Selected, learnt: Learnt | None, judging: Judging, moment: float) -> tuple[Candidate, ...]:

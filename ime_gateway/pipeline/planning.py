@@ -21,10 +21,12 @@ from ime_gateway.pipeline.exchange.reader import ExchangeMail, ExchangeReader, i
 from ime_gateway.pipeline.gather_facts import FactGatherer
 from ime_gateway.pipeline.ime_addresses import container_recipients
 from ime_gateway.pipeline.incoming import prepare_incoming
+from ime_gateway.pipeline.late_answers import Awaited, late_for_recipients, late_for_signers, not_in_time
 from ime_gateway.pipeline.open_up import Opener
 from ime_gateway.pipeline.outgoing import prepare_outgoing
 from ime_gateway.pipeline.prepared import Prepared
 from ime_gateway.pipeline.protected_answers import without_returned_mail
+from ime_gateway.pipeline.revocation import AnswersLate
 from ime_gateway.pipeline.sign_outgoing import Signer
 from ime_gateway.pipeline.signing_keys import SigningKeys
 from ime_gateway.policy.decide import decide
@@ -72,18 +74,20 @@ class Planner:
         listener = self.settings.listener_named(submission.session.listener)
         if listener is None:
             return Refused(Reason.RELAY_DENIED, "unknown listener")
+        awaited: list[Awaited] = []
         try:
             prepared = await self._prepared(submission, listener, view)
             if not isinstance(prepared, Prepared):
                 return prepared
             async with asyncio.timeout(self.settings.smtp.decide_seconds):
-                facts, known = await self.facts.gather(prepared, view, submission.received_at)
+                facts, known = await self.facts.gather(prepared, view, submission.received_at, awaited=awaited)
                 if self.lookups is not None and prepared.direction != "incoming":
-                    gathered = prepared, facts, known
-                    prepared, facts, known = await self.lookups.complete(*gathered, view, submission.received_at)
+                    prepared, facts, known = await self.lookups.complete(
+                        prepared, facts, known, view, submission.received_at, awaited
+                    )
                 signing, signers = await self.signing.gather(prepared, facts.recipients, view, submission.received_at)
-        except TimeoutError:
-            return Refused(Reason.LOOKUP_TIMEOUT, "certificates could not be looked up in time", temporary=True)
+        except TimeoutError as error:
+            return self._too_late(error, awaited, submission, view)
         facts = replace(facts, signing=signing)
         plan = decide(facts)
         if plan.decision == "refuse":
@@ -91,6 +95,14 @@ class Planner:
             if cut is not None:
                 return Planned(cut[0], cut[1], known, signers)
         return Planned(prepared, plan, known, signers)
+
+    def _too_late(self, error: TimeoutError, awaited: list[Awaited], submission: Submission, view: SiteView) -> Refused:
+        """Whichever of the two times is up first, that of the message or that of a fetch, it names what was slow."""
+        revocations = self.opener.revocations
+        if not awaited and isinstance(error, AnswersLate):
+            outsider = submission.session.role == "internet"
+            return late_for_signers(error, revocations, str(submission.sender or ""), outsider=outsider)
+        return late_for_recipients(awaited, revocations, view, submission.received_at) or not_in_time()
 
     async def _prepared(
         self, submission: Submission, listener: Listener, view: SiteView

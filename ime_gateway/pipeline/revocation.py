@@ -51,10 +51,20 @@ WANTED_SECONDS: Final = 7 * _DAY
 _Key = tuple[AnswerKind, str]
 
 
+class AnswersLate(TimeoutError):
+    """With `hard-fail`: what is needed about these links is still on its way."""
+
+    def __init__(self, links: Sequence[Link]) -> None:
+        super().__init__("answers about revocations are late")
+        self.links = links
+
+
 @dataclass(frozen=True, slots=True)
 class _Flight:
     """A fetch on its way."""
 
+    urls: tuple[str, ...]
+    """Whom it asks, one after the other."""
     task: "asyncio.Task[None]"
     since: float
     """By the clock of the event loop."""
@@ -105,7 +115,7 @@ class Revocations:
     async def judged(self, view: SiteView, moment: float, judge: Callable[[Anchors], Verdict]) -> Verdict:
         """A verdict for which whatever can be learnt about revocations was learnt. `judge` is asked once or twice.
 
-        moment: seconds since 1970 UTC. Raises StoreUnavailable, and TimeoutError as `learn` does.
+        moment: seconds since 1970 UTC. Raises StoreUnavailable, and AnswersLate as `learn` does.
         """
         anchors = await self.anchors(view)
         verdict = judge(anchors)
@@ -116,7 +126,7 @@ class Revocations:
 
     async def learn(self, links: Iterable[Link], anchors: Anchors, moment: float) -> None:
         """Find out about links of paths that hold: first from the store, then, for as long as policy lets one wait,
-        from the network. `moment`: seconds since 1970 UTC. Raises StoreUnavailable; with `hard-fail` TimeoutError
+        from the network. `moment`: seconds since 1970 UTC. Raises StoreUnavailable; with `hard-fail` AnswersLate
         when answers are still on their way: the mail is to be deferred, and its retry will find them."""
         book = anchors.revocation
         asked = list(dict.fromkeys(links))
@@ -125,6 +135,12 @@ class Revocations:
         await self._look_up(asked, moment)
         flights = {link: self._start(link, book, moment) for link in asked}
         await self._wait(flights, book, moment)
+
+    def open_fetches(self, link: Link | None = None) -> tuple[str, ...]:
+        """The URLs of fetches that are on their way right now and could tell about this link; None: of all of them."""
+        keys = list(self._flights) if link is None else answer_keys(link)
+        flights = [self._flights[key] for key in keys if key in self._flights]
+        return tuple(dict.fromkeys(url for flight in flights for url in flight.urls))
 
     async def recall(self, links: Iterable[Link], moment: float) -> None:
         """Bring into memory what the store has about links; the network is not asked. Raises StoreUnavailable."""
@@ -143,7 +159,8 @@ class Revocations:
             issuer = next((one for one in known if held.crl is not None and held.crl.signed_by(one)), None)
             if issuer is not None and not self._is_stranger(row.name, issuer, moment):
                 self.memory.put(held)
-                await self._fly(("crl", row.name), partial(self._fetch_crl, row.name, issuer, None)).task
+                fetch = partial(self._fetch_crl, row.name, issuer, None)
+                await self._fly(("crl", row.name), (row.name,), fetch).task
 
     def close(self) -> None:
         """Break off what is still on its way."""
@@ -189,12 +206,13 @@ class Revocations:
                 and (unasked or held.should_be_renewed(moment))
             )
             if flying is None and due:
-                flying = self._fly(key, partial(self._fetch, key, link))
+                urls = (key[1],) if key[0] == "crl" else sources(link.certificate).responders
+                flying = self._fly(key, urls, partial(self._fetch, key, link))
             if flying is not None:
                 flights.append(flying)
         return flights
 
-    def _fly(self, key: _Key, fetch: Callable[[], Awaitable[None]]) -> _Flight:
+    def _fly(self, key: _Key, urls: tuple[str, ...], fetch: Callable[[], Awaitable[None]]) -> _Flight:
         async def go() -> None:
             try:
                 async with self._places:
@@ -203,26 +221,24 @@ class Revocations:
                 self._flights.pop(key, None)
 
         loop = asyncio.get_running_loop()
-        flight = self._flights.get(key) or _Flight(loop.create_task(go()), loop.time())
+        flight = self._flights.get(key) or _Flight(urls, loop.create_task(go()), loop.time())
         self._flights[key] = flight
         return flight
 
     async def _wait(self, flights: Mapping[Link, Sequence[_Flight]], book: KnownRevocations, moment: float) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            unasked = [link for link in flights if book.finding(link, moment).state == "unasked"]
+            late = [link for link in unasked if any(not flight.task.done() for flight in flights[link])]
             open_flights = {
-                flight.task: flight.since
-                for link, started in flights.items()
-                if book.finding(link, moment).state == "unasked"
-                for flight in started
-                if not flight.task.done()
+                flight.task: flight.since for link in late for flight in flights[link] if not flight.task.done()
             }
             if not open_flights:
                 return
             hard = book.mode == "hard-fail"
             left = max(open_flights.values()) + (self.patience if hard else self.seconds) - loop.time()
             if left <= 0 and hard:
-                raise TimeoutError
+                raise AnswersLate(late)
             if left <= 0:
                 return
             await asyncio.wait(open_flights, timeout=left, return_when=asyncio.FIRST_COMPLETED)

@@ -61,6 +61,8 @@ class ExchangeReplies:
             async with asyncio.timeout(self.seconds):
                 anchors_of = await self._learn(mail, moment)
         except TimeoutError:
+            urls = list(self.revocations.open_fetches())
+            log.warning("revocation not learnt in time", id=message_id, author=mail.author.key, urls=urls)
             detail = "whether a certificate was revoked could not be found out in time"
             return Refused(Reason.LOOKUP_TIMEOUT, detail, temporary=True, message_id=message_id)
         done = await asyncio.to_thread(self._take, mail, submission.sender, anchors_of, moment)
