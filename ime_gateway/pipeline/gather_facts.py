@@ -109,7 +109,8 @@ class FactGatherer:
             return message
         if all(one.managed or demand(one, message, policy) == "must" for one in recipients):
             return message
-        return replace(message, answers_protected=await self._answers.concern(prepared))
+        recognised_by = await self._answers.concern(prepared)
+        return replace(message, answers_protected=bool(recognised_by), recognised_by=recognised_by)
 
 
 def _asked(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from ime_gateway.mail.report_cut import cut_report
 from ime_gateway.pipeline.prepared import Prepared
-from ime_gateway.pipeline.protected_ids import keyed_hash, spoken_of
+from ime_gateway.pipeline.protected_ids import keyed_hash, readable, spoken_of
 from ime_gateway.policy.decide import decide
 from ime_gateway.policy.facts import Facts
 from ime_gateway.policy.plan import Plan
@@ -27,9 +27,10 @@ class ProtectedAnswers:
     key: bytes = field(repr=False)
     """Of the keyed hashes of Message-IDs."""
 
-    async def concern(self, prepared: Prepared) -> bool:
-        """Whether this mail from inside speaks of one that came encrypted; also when it speaks of so many, or is
-        built so oddly, that nobody can tell. Raises StoreUnavailable."""
+    async def concern(self, prepared: Prepared) -> str:
+        """How this mail from inside is recognised as one that speaks of mail that came encrypted: by which Message-ID,
+        since anybody may have chosen it, and a mail of ours may have the same; or that it speaks of so many, or is
+        built so oddly, that nobody can tell. Empty: it does not. Raises StoreUnavailable."""
         quoted = prepared.sender is None
         message = prepared.message
         if len(message.body) < _THREAD_BYTES:
@@ -37,8 +38,10 @@ class ProtectedAnswers:
         else:
             names = await asyncio.to_thread(spoken_of, message, quoted=quoted)
         if names is None:
-            return True
-        return await self.memory.came_protected([keyed_hash(self.key, name) for name in names])
+            return "nobody can tell: too many Message-IDs, or not to be read"
+        by_hash = {keyed_hash(self.key, name): name for name in names}
+        found = await self.memory.came_protected(list(by_hash))
+        return f"Message-ID <{readable(min(by_hash[digest] for digest in found))}>" if found else ""
 
 
 def without_returned_mail(prepared: Prepared, facts: Facts) -> tuple[Prepared, Plan] | None:

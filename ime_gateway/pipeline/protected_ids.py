@@ -25,6 +25,8 @@ MOST_OWN_IDS = 20
 """How many Message-IDs of one mail are remembered: it has one (RFC 5322 section 3.6.4), which may be read in several
 ways. A header has room for a hundred thousand, and each would be kept for 90 days."""
 
+_READABLE = 80
+
 _OWN = ("message-id", "resent-message-id", "in-reply-to", "references", "original-message-id")
 _EMBEDDED = ("message-id", "in-reply-to", "references")
 _REPORTED = ("original-message-id",)
@@ -77,6 +79,12 @@ def _names(text: str) -> list[str]:
     odd = words if not bracketed else [text, *(word for word in words if "@" in word)]
     found = dict.fromkeys(_BLANKS.sub("", one.strip("<> \t")).lower() for one in (*bracketed, *odd))
     return [name for name in found if name]
+
+
+def readable(name: str) -> str:
+    """A Message-ID for people: printable ASCII, of a long one its beginning and its end."""
+    plain = "".join(letter if "!" <= letter <= "~" else "?" for letter in name)
+    return plain if len(plain) <= _READABLE else f"{plain[: _READABLE // 2 - 2]}...{plain[-_READABLE // 2 + 2 :]}"
 
 
 def spoken_of(message: Message, *, quoted: bool) -> frozenset[str] | None:

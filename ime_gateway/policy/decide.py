@@ -119,7 +119,8 @@ def _protection(recipient: RecipientFacts, facts: Facts) -> RecipientPlan:
 def _because(detail: str, recipient: RecipientFacts, message: MessageFacts) -> str:
     """The detail of a refusal, with its cause where the sender cannot know it: nothing in the mail asks for it."""
     if message.answers_protected and not recipient.managed:
-        return f"the mail answers or returns one that came encrypted, so it must be encrypted too: {detail}"
+        how = f" ({message.recognised_by})" if message.recognised_by else ""
+        return f"the mail answers or returns one that came encrypted{how}, so it must be encrypted too: {detail}"
     return detail
 
 

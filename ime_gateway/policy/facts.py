@@ -79,6 +79,8 @@ class MessageFacts:
     """The sender's own program encrypted the whole of it."""
     answers_protected: bool = False
     """It answers, forwards or returns mail that came encrypted, and policy wants such mail encrypted."""
+    recognised_by: str = ""
+    """How that was recognised, in words for people; empty where it was not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,6 @@ class IncomingMemory(Protocol):
         """For whom and with what each of these content keys was opened before; new ones are missing."""
         ...
 
-    async def came_protected(self, digests: Sequence[str]) -> bool:
-        """Whether one of these keyed hashes of Message-IDs is that of a mail that came encrypted."""
+    async def came_protected(self, digests: Sequence[str]) -> frozenset[str]:
+        """Those of these keyed hashes of Message-IDs that are of mail that came encrypted."""
         ...

@@ -37,14 +37,14 @@ class StoredIncoming:
         rows = await self._read(self._connections.read_bare_for, OPENED_FOR, keys)
         return known_keys(rows, self._clock.now())
 
-    async def came_protected(self, digests: Sequence[str]) -> bool:
+    async def came_protected(self, digests: Sequence[str]) -> frozenset[str]:
         """As the port says."""
         keys = sorted(set(digests))
         if not keys:
-            return False
+            return frozenset()
         moment = self._clock.now()
         rows = await self._read(self._connections.read_bare_for, _PROTECTED, keys)
-        return any(keep_until > moment for _, keep_until in rows)
+        return frozenset(digest for digest, keep_until in rows if keep_until > moment)
 
     def forget_old(self, moment: float) -> None:
         """Remove what has had its time by `moment`, seconds since 1970 UTC. Blocking; raises StoreUnavailable."""

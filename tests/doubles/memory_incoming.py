@@ -28,8 +28,8 @@ class MemoryIncoming:
         known = {digest: self._known(digest) for digest in key_digests}
         return {digest: one for digest, one in known.items() if one.addresses}
 
-    async def came_protected(self, digests: Sequence[str]) -> bool:
-        return any(self.protected.get(digest, 0.0) > self.clock() for digest in digests)
+    async def came_protected(self, digests: Sequence[str]) -> frozenset[str]:
+        return frozenset(digest for digest in digests if self.protected.get(digest, 0.0) > self.clock())
 
     def _known(self, digest: str) -> KnownKey:
         found = [

@@ -183,7 +183,8 @@ class IncomingContract:
             assert not await memory.came_protected(["p1", "p2"])
             assert not await memory.came_protected([])
             await take(world, IncomingRecord(protected_ids=("p1", "p2")))
-            assert await memory.came_protected(["p2"]) and await memory.came_protected(["p9", "p1"])
+            assert await memory.came_protected(["p2"]) == {"p2"}
+            assert await memory.came_protected(["p9", "p1", "p2"]) == {"p1", "p2"}
             assert not await memory.came_protected(["p9"])
             world.later(PROTECTED_SECONDS - 60)
             assert await memory.came_protected(["p1"])

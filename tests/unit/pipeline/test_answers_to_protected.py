@@ -19,6 +19,7 @@ from ime_gateway.pipeline.protected_ids import keyed_hash
 from ime_gateway.ports.incoming import IncomingRecord
 from ime_gateway.ports.queue import Parcel
 from ime_gateway.settings.site import PartnerDomain, Policy
+from ime_gateway.smtp.replies import reply_for
 from tests.core import PSEUDO, Core, Delivered, allow, close, make_core, person
 from tests.openssl import decrypt
 
@@ -76,6 +77,25 @@ def test_an_answer_that_cannot_be_encrypted_stays_here(core: Core, to: str, name
     outcome, copies = send(core, answer(to=to, name=name), to)
     refused(outcome)
     assert copies == [] and outcome.address == to
+
+
+def test_the_refusal_says_by_which_name_it_was_recognised(core: Core) -> None:
+    """Anybody outside chooses the names of their mail: an administrator must see when one of ours has the same."""
+    outcome, _ = send(core, answer(name=f"References: <older@x> <{SECRET.upper()}> <a@acme.example>"))
+    refused(outcome)
+    assert f"(Message-ID <{SECRET}>)" in reply_for(outcome)
+    (told,) = [event for event in core.store.registry.events(recipient=FRIEND) if event.event == "refused"]
+    assert f"<{SECRET}>" in told.detail
+
+
+def test_an_odd_name_breaks_no_reply(core: Core) -> None:
+    name = "\u00fc\x07" + "n" * 600 + "@partner.example"
+    protect(core, name)
+    outcome, _ = send(core, answer(name=f"In-Reply-To: <{name}>"))
+    refused(outcome)
+    reply = reply_for(outcome)
+    assert len(reply) <= 400 and reply.isascii() and reply.isprintable() and reply.endswith(")")
+    assert "<??nnn" in reply and "n...n" in reply and "@partner.example>), so" in reply
 
 
 def test_an_answer_that_can_be_encrypted_is(core: Core) -> None:
@@ -208,7 +228,9 @@ def test_a_store_that_cannot_answer_lets_nothing_out(core: Core, monkeypatch: py
 
 def test_so_many_names_that_nobody_can_tell_keep_it_here(core: Core) -> None:
     listed = "\n".join(f" <{number}@x>" for number in range(3000))
-    refused(send(core, answer(name=f"References:\n{listed}"))[0])
+    outcome, _ = send(core, answer(name=f"References:\n{listed}"))
+    refused(outcome)
+    assert "nobody can tell" in outcome.detail
 
 
 def test_mail_that_must_be_encrypted_anyway_asks_nobody(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
