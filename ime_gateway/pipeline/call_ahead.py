@@ -2,11 +2,14 @@
 
 A gateway that accepts first and asks later reports undeliverable mail to forged senders (backscatter). So `deliver_to`
 is asked, and its answers are remembered: a "yes" long, a "no" shortly, because mailboxes are made every day. Only a
-plain "no such mailbox" refuses; silence, trouble and every other answer leave things as they would be without asking.
+plain "no such mailbox" refuses; silence, trouble and every other answer leave things as they would be without asking,
+which the log says once for each outage and worker.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+import structlog
 
 from ime_gateway.base.outcome import Refused
 from ime_gateway.base.reasons import Reason
@@ -16,11 +19,15 @@ from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.recipient_probe import Knowledge, RecipientProbe
 from ime_gateway.settings.site import ManagedDomain
 
-_KEPT_SECONDS: dict[Knowledge, float] = {"known": 4 * 3600.0, "unknown": 600.0, "unsure": 60.0}
-_SERVER_SECONDS: dict[Knowledge, float] = {"known": 4 * 3600.0, "unknown": 4 * 3600.0, "unsure": 60.0}
+_TROUBLE_SECONDS = 60.0
+_TROUBLE: dict[Knowledge, float] = {"unsure": _TROUBLE_SECONDS, "unasked": _TROUBLE_SECONDS}
+_KEPT_SECONDS: dict[Knowledge, float] = {"known": 4 * 3600.0, "unknown": 600.0, **_TROUBLE}
+_SERVER_SECONDS: dict[Knowledge, float] = {"known": 4 * 3600.0, "unknown": 4 * 3600.0, **_TROUBLE}
 """How long the answer about an address that nobody has stands for its server."""
 _REMEMBERED = 20_000
 """Answers; outsiders choose the addresses, so they must not choose our memory."""
+
+log = structlog.get_logger("call-ahead")
 
 
 @dataclass(slots=True)
@@ -32,6 +39,8 @@ class CallAhead:
     randomness: Callable[[int], bytes]
     _answers: dict[tuple[str, str], tuple[Knowledge, float]] = field(default_factory=dict)
     """By route and address (of servers: `@domain`), with the moment until which it holds."""
+    _outages: dict[tuple[str, str], float] = field(default_factory=dict)
+    """Servers that cannot be asked about a domain, by route and domain, with the moment of the last vain attempt."""
 
     async def refusal(self, view: SiteView, recipient: Address) -> Refused | None:
         """Why a recipient in a managed domain is refused at RCPT; None to take mail for it."""
@@ -61,11 +70,31 @@ class CallAhead:
         if remembered is not None and self.clock.now() < remembered[1]:
             return remembered[0]
         answer = await self.probe.ask(route, recipient, use_tls=use_tls)
+        self._watch(route, name, recipient.domain, answer)
         self._answers.pop((route, name), None)  # so that it becomes the newest
         self._answers[route, name] = (answer, self.clock.now() + kept[answer])
         if len(self._answers) > _REMEMBERED:
             self._answers.pop(next(iter(self._answers)))
         return answer
+
+    def _watch(self, route: str, name: str, domain: str, answer: Knowledge) -> None:
+        """Tell the administrators once when an outage begins, and once when a minute passed without trouble.
+
+        An odd answer about a person is about that person; about an address that nobody has it says that the server
+        does not tell people apart at the moment.
+        """
+        server, moment = (route, domain), self.clock.now()
+        if answer == "unasked" or (answer == "unsure" and name.startswith("@")):
+            if server not in self._outages:
+                why = "it does not answer our questions" if answer == "unasked" else "its answer tells nothing"
+                meanwhile = "unknown recipients are accepted"
+                log.warning(
+                    "recipients cannot be asked about", server=route, domain=domain, why=why, meanwhile=meanwhile
+                )
+            self._outages[server] = moment
+        elif server in self._outages and abs(moment - self._outages[server]) >= _TROUBLE_SECONDS:
+            del self._outages[server]
+            log.info("recipients can be asked about again", server=route, domain=domain)
 
 
 def _ours(managed: ManagedDomain, recipient: Address) -> bool:

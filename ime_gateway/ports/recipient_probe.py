@@ -5,8 +5,9 @@ from typing import Literal, Protocol
 
 from ime_gateway.mail.address import Address
 
-Knowledge = Literal["known", "unknown", "unsure"]
-"""It takes the recipient; it says that there is no such mailbox; anything else, or no answer."""
+Knowledge = Literal["known", "unknown", "unsure", "unasked"]
+"""It takes the recipient; it says that there is no such mailbox; it says anything else; it could not be asked: there
+was no connection, no answer in time, or it takes no such mail from us."""
 
 
 class RecipientProbe(Protocol):

@@ -27,7 +27,7 @@ class SmtpRecipientProbe:
     """`ports/recipient_probe` over SMTP; made once per worker, inside its event loop."""
 
     def __init__(self, hostname: str, delivery: Delivery, seconds: float) -> None:
-        """hostname: our name in EHLO. seconds: longest time for one answer; afterwards it is `unsure`."""
+        """hostname: our name in EHLO. seconds: longest time for one answer; afterwards it is `unasked`."""
         self._seconds = seconds
         self._pool = ConnectionPool(
             Manners(hostname, min(delivery.connect_seconds, seconds), min(delivery.reply_seconds, seconds)),
@@ -43,7 +43,7 @@ class SmtpRecipientProbe:
             async with asyncio.timeout(self._seconds):
                 return await self._ask(hop, recipient)
         except (ConnectionBroken, TimeoutError):
-            return "unsure"
+            return "unasked"
 
     def close(self) -> None:
         """Close idle connections."""
@@ -88,7 +88,7 @@ async def _rcpt(session: Session, recipient: Address) -> Knowledge:
     if answers[2].kind != 2:
         session.connection.abort()
     if answers[0].kind != 2:
-        return "unsure"
+        return "unasked"
     return recipient_knowledge(answers[1].code, answers[1].text)
 
 

@@ -136,7 +136,7 @@ def test_a_refused_sender_says_nothing_about_the_recipient() -> None:
         refused = b"550 5.7.1 we take no reports\r\n"
         script = server(b"550 5.1.1 need MAIL\r\n", mail=refused)
         async with ScriptedServer(script) as peer:
-            assert await ask(peer.route) == "unsure"
+            assert await ask(peer.route) == "unasked"
 
     asyncio.run(go())
 
@@ -150,8 +150,8 @@ def test_silence_ends_in_time_and_nothing_listening_at_once() -> None:
 
     async def go() -> None:
         async with ScriptedServer(silent) as peer:
-            assert await ask(peer.route, make_probe(seconds=0.3)) == "unsure"
-        assert await ask(f"smtp://127.0.0.1:{free_port()}") == "unsure"
+            assert await ask(peer.route, make_probe(seconds=0.3)) == "unasked"
+        assert await ask(f"smtp://127.0.0.1:{free_port()}") == "unasked"
 
     asyncio.run(go())
 

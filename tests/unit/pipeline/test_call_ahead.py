@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
+from structlog.testing import capture_logs
 
 from ime_gateway.base.reasons import Reason
 from ime_gateway.mail.address import Address, parse_path
@@ -28,7 +29,7 @@ class Server:
     async def ask(self, route: str, recipient: Address, *, use_tls: bool) -> Knowledge:
         self.asked.append((route, recipient.key, use_tls))
         if self.down:
-            return "unsure"
+            return "unasked"
         return "known" if recipient.key in self.mailboxes else self.others
 
     def asked_about(self, name: str) -> int:
@@ -111,6 +112,58 @@ def test_a_known_server_that_goes_down_refuses_nobody_new() -> None:
     assert world.refuses("nobody@acme.example")
     world.server.down = True
     assert not world.refuses("somebody@acme.example")
+
+
+DOWN, UP = "recipients cannot be asked about", "recipients can be asked about again"
+
+
+def test_an_outage_is_logged_when_it_begins_and_when_it_ends() -> None:
+    """Once, however many recipients are asked about: backscatter must not begin in silence."""
+    world = World()
+    with capture_logs() as logs:
+        assert world.refuses("nobody@acme.example")
+        world.server.down = True
+        for number in range(200):
+            world.watch.moment += 100
+            assert not world.refuses(f"new{number}@acme.example")
+        (told,) = logs
+        assert told["event"] == DOWN and told["log_level"] == "warning"
+        assert (told["server"], told["domain"]) == (ROUTE, "acme.example")
+        assert "unknown recipients are accepted" in told["meanwhile"] and "new0" not in str(told)
+        world.server.down = False
+        world.watch.moment += 61
+        assert world.refuses("nobody@acme.example") and world.refuses("other@acme.example")
+        assert [line["event"] for line in logs] == [DOWN, UP]
+        world.server.down = True
+        world.watch.moment += 4 * 3600 + 1
+        assert not world.refuses("nobody@acme.example")
+        assert [line["event"] for line in logs] == [DOWN, UP, DOWN]
+
+
+def test_a_server_that_fails_now_and_then_does_not_fill_the_log() -> None:
+    world = World()
+    assert world.refuses("nobody@acme.example")
+    with capture_logs() as logs:
+        for number in range(100):
+            world.server.down = number % 2 == 0
+            world.watch.moment += 10
+            world.refuses(f"x{number}@acme.example")
+    assert [line["event"] for line in logs] == [DOWN]
+
+
+def test_an_odd_answer_is_an_outage_only_where_it_is_about_everybody() -> None:
+    world = World()
+    with capture_logs() as logs:
+        assert world.refuses("nobody@acme.example")
+        world.server.others = "unsure"
+        assert not world.refuses("full@acme.example")
+        assert logs == []
+        world.watch.moment += 4 * 3600 + 1
+        assert not world.refuses("full@acme.example")
+        world.server.others = "known"  # it takes everybody: nothing that waits to be mended
+        world.watch.moment += 61
+        assert not world.refuses("full@acme.example")
+    assert [line["event"] for line in logs] == [DOWN, UP]
 
 
 @pytest.mark.parametrize("address", ["postmaster@acme.example", "PostMaster@acme.example", "keys@acme.example"])
