@@ -5,12 +5,14 @@ One file may hold a person's certificate, its chain and its key (PKCS#12), or a 
 certificate must say, or be told, whose it is, else it could never be chosen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ime_gateway.base.errors import UnreadableMail, UserError
 from ime_gateway.certs.bundle import Bundle
 from ime_gateway.certs.certificate import Certificate
+from ime_gateway.certs.fitness import is_self_signed
+from ime_gateway.certs.trust import may_have_signed
 from ime_gateway.mail.address import parse_path
 
 
@@ -48,6 +50,22 @@ def arrivals(bundle: Bundle, addresses: Sequence[str]) -> list[Arrival]:
     if not found:
         raise UserError("it holds no certificate")
     return found
+
+
+def roots_and_links(certificates: Iterable[Certificate]) -> tuple[list[Certificate], list[Certificate]]:
+    """The certificates of one file of roots: the trust anchors, and the CAs below them, which the file brings along.
+
+    A CA that another one of the file issued can be revoked by it, and nobody asks about the revocation of an anchor
+    (RFC 5280 section 6.1.3). An issuing CA alone in its file stays what the administrator made of it, an anchor.
+    """
+    everyone = list(certificates)
+    links = [one for one in everyone if one.is_ca and not is_self_signed(one) and _issued_among(one, everyone)]
+    roots = [one for one in everyone if one not in links]
+    return (roots, links) if roots else (everyone, [])  # CAs that certify each other: none is above the others
+
+
+def _issued_among(certificate: Certificate, others: Iterable[Certificate]) -> bool:
+    return any(may_have_signed(one, certificate) for one in others if one != certificate)
 
 
 def address_key(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 from ime_gateway.admin.intake import Arrival
 from ime_gateway.admin.judging import anchors_in
 from ime_gateway.admin.key_pairs import KeyPair
-from ime_gateway.admin.site_apply_checks import check_steps
+from ime_gateway.admin.site_apply_checks import anchor_notes, check_steps
 from ime_gateway.admin.site_apply_domain import (
     address_removals,
     address_steps,
@@ -95,7 +95,7 @@ class SiteDesk:
         domains += [(domain.name, group) for domain, group in contents.partners]
         for name, group in domains:
             subjects += [(name, certificate, "domain") for certificate in group if not certificate.is_ca]
-        notes = list(contents.skipped)
+        notes = [*contents.skipped, *(() if prune else anchor_notes(contents, live.view()))]
         for whose, certificate, kind in subjects:
             verdict = judge(certificate, anchors, now, kind)
             if not verdict.usable:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from ime_gateway.admin.site_file import SiteContents
 from ime_gateway.admin.site_report import Change
+from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.registry import RegistryTransaction
 from ime_gateway.ports.thumbprint_checks import ThumbprintCheck
 
@@ -22,6 +23,16 @@ def check_steps(contents: SiteContents, live: RegistryTransaction) -> Iterator[t
             yield Change("unchanged", "thumbprint check", name), None
         else:
             yield Change("added", "thumbprint check", name), _put(check)
+
+
+def anchor_notes(contents: SiteContents, view: SiteView) -> list[str]:
+    """A note for each CA that is a root here and stands below its root in the file: without `--prune` it stays one."""
+    return [
+        f"{root.subject} is a root here from before, so nobody asks whether it was revoked; the file has it below its"
+        " root. To make it an intermediate CA: ime-gateway apply --prune, which removes all that the file does not name"
+        for root in view.roots
+        if root in contents.root_links
+    ]
 
 
 def _same(check: ThumbprintCheck) -> tuple[str, int, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ime_gateway.admin.domain_keys import require_fit_for_domain
 from ime_gateway.admin.ime_keys import require_fit
-from ime_gateway.admin.intake import Arrival, address_key, arrivals
+from ime_gateway.admin.intake import Arrival, address_key, arrivals, roots_and_links
 from ime_gateway.admin.key_pairs import KeyPair, pair_of
 from ime_gateway.base.errors import ConfigurationError, GatewayError, UserError
 from ime_gateway.certs.bundle import Bundle, PasswordMissing, read_bundle
@@ -69,6 +69,8 @@ class SiteContents:
     people: tuple[Arrival, ...] = ()
     """Each certificate once."""
     roots: tuple[Certificate, ...] = ()
+    root_links: tuple[Certificate, ...] = ()
+    """CAs that stood beside their root in its file; among `people`, too."""
     trust: tuple[TrustEntry, ...] = ()
     addresses: tuple[AddressSettings, ...] = ()
     """By `Address.key`, each once."""
@@ -93,8 +95,9 @@ def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> Sit
         for item in reader.people(position, wanted):
             before = people.get(item.certificate.thumbprint)
             people[item.certificate.thumbprint] = item if before is None else _merged(before, item)
-    trust = reader.trust()
-    for authority in reader.denied_authorities:
+    roots, trust = reader.roots(), reader.trust()
+    links = [link for link in reader.root_links if link not in roots]
+    for authority in (*reader.denied_authorities, *links):
         people.setdefault(authority.thumbprint, Arrival(authority, (), None))
     return SiteContents(
         policy=site.policy.at_rest() if "policy" in site.model_fields_set else None,
@@ -114,7 +117,8 @@ def read_site(file: SiteFile, read: Read, environment: Mapping[str, str]) -> Sit
             for position, domain in enumerate(site.partner_domain)
         ),
         people=tuple(people.values()),
-        roots=reader.roots(),
+        roots=roots,
+        root_links=tuple(links),
         trust=trust,
         addresses=tuple(reader.addresses()),
         ime_keys=tuple(reader.ime_keys()),
@@ -142,6 +146,8 @@ class _Reader:
         self.skipped: list[str] = []
         self.denied_authorities: list[Certificate] = []
         """CA certificates that `trust` came across."""
+        self.root_links: list[Certificate] = []
+        """CA certificates that `roots` came across beside the roots that are above them."""
         self._seen_keys: set[str] = set()
 
     def people(self, position: int, wanted: CertificateFile) -> list[Arrival]:
@@ -225,11 +231,13 @@ class _Reader:
         found: dict[str, Certificate] = {}
         for position, root in enumerate(self._file.site.root):
             key = ("root", position, "file")
-            for certificate in self._bundle(root.file, key, None).certificates:
-                if not certificate.is_ca and certificate.subject != certificate.issuer:
-                    sentence = "is no CA certificate; to allow a single certificate, use [[trust]]"
-                    raise ConfigurationError(f"{self._file.where(*key)}: {root.file}: {sentence}")
-                found[certificate.thumbprint] = certificate
+            certificates = self._bundle(root.file, key, None).certificates
+            if any(not one.is_ca and one.subject != one.issuer for one in certificates):
+                sentence = "is no CA certificate; to allow a single certificate, use [[trust]]"
+                raise ConfigurationError(f"{self._file.where(*key)}: {root.file}: {sentence}")
+            anchors, links = roots_and_links(certificates)
+            found.update((anchor.thumbprint, anchor) for anchor in anchors)
+            self.root_links += links
         return tuple(found.values())
 
     def trust(self) -> tuple[TrustEntry, ...]:

@@ -106,7 +106,7 @@ class Anchors:
         if certificate.is_ca and (twin := self._denied.get(_identity(certificate))):
             words = "another certificate of the same CA and key is denied by the trust list"
             return Fault(Reason.CERTIFICATE_DENIED, _noted(words, self.trust, twin))
-        for issuer in self._climb(certificate, _may_have_signed):
+        for issuer in self._climb(certificate, may_have_signed):
             if twin := self._denied.get(_identity(issuer)):
                 words = f"its issuer {issuer.subject} is denied by the trust list"
                 return Fault(Reason.CERTIFICATE_DENIED, _noted(words, self.trust, twin))
@@ -117,8 +117,9 @@ def _identity(certificate: Certificate) -> tuple[str, str]:
     return certificate.subject, certificate.key_digest
 
 
-def _may_have_signed(issuer: Certificate, certificate: Certificate) -> bool:
-    """A signature that cannot be checked counts: a denial must not be dodged by an odd algorithm."""
+def may_have_signed(issuer: Certificate, certificate: Certificate) -> bool:
+    """Whether one certificate is issued by another. A signature that cannot be checked counts: a denial must not be
+    dodged by an odd algorithm."""
     try:
         certificate.x509.verify_directly_issued_by(issuer.x509)
     except (InvalidSignature, ValueError):

@@ -336,6 +336,7 @@ class Root(Section):
     """A trust anchor: certificates that lead to it are valid."""
 
     file: Path
+    """CAs that another certificate of the file issued are no anchors, but known between it and what they issue."""
 
 
 class Trust(Section):

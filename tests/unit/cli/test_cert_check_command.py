@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pki import Entity, make_user
+from tests.pki import Entity, make_ca, make_user
 from tests.revocation import WebServer, make_crl, points
 from tests.unit.cli.conftest import Cli
 
@@ -81,3 +81,15 @@ def test_wrong_words(cli: Cli, config: Path, tmp_path: Path) -> None:
     junk.write_text("nothing")
     assert cli("cert", "check", junk, "-c", config).status == 1
     assert cli("cert", "check", "nobody@acme.example", "-c", config).out.startswith("no certificate is known")
+
+
+def test_the_path_through_a_ca_that_came_beside_its_root(
+    cli: Cli, config: Path, site: Path, root: Entity, tmp_path: Path
+) -> None:
+    issuing = make_ca("Issuing CA", root)
+    (tmp_path / "root.pem").write_bytes(root.pem + issuing.pem)
+    make_user("emil@acme.example", issuing).write(tmp_path, "emil")
+    assert cli("apply", "-c", config, site).status == 0
+    checked = cli("cert", "check", tmp_path / "emil.pem", "-c", config)
+    assert f"< {issuing.certificate.subject} < {root.certificate.subject} (root)" in checked.out
+    assert f"revocation of {issuing.certificate.subject}" in checked.out
