@@ -98,7 +98,7 @@ class CertificateChecker:
         if verdict.unasked:
             try:
                 if self._fetch:
-                    await self._revocations.learn(verdict.unasked, anchors, moment)
+                    await self._revocations.learn(verdict.unasked, anchors, moment, anew=True)
                 else:
                     await self._revocations.recall(verdict.unasked, moment)
             except TimeoutError:

@@ -124,15 +124,18 @@ class Revocations:
             verdict = judge(anchors)
         return verdict
 
-    async def learn(self, links: Iterable[Link], anchors: Anchors, moment: float) -> None:
+    async def learn(self, links: Iterable[Link], anchors: Anchors, moment: float, *, anew: bool = False) -> None:
         """Find out about links of paths that hold: first from the store, then, for as long as policy lets one wait,
-        from the network. `moment`: seconds since 1970 UTC. Raises StoreUnavailable; with `hard-fail` AnswersLate
-        when answers are still on their way: the mail is to be deferred, and its retry will find them."""
+        from the network. `moment`: seconds since 1970 UTC. anew: a person asks, and may just have mended what was
+        broken, so attempts before `moment` keep nobody from the next. Raises StoreUnavailable; with `hard-fail`
+        AnswersLate when answers are still on their way: the mail is to be deferred, and its retry will find them."""
         book = anchors.revocation
         asked = list(dict.fromkeys(links))
         if not isinstance(book, KnownRevocations) or not asked:
             return
         await self._look_up(asked, moment)
+        if anew:
+            self._forget_attempts(asked, moment)
         flights = {link: self._start(link, book, moment) for link in asked}
         await self._wait(flights, book, moment)
 
@@ -183,6 +186,12 @@ class Revocations:
             idle = [row.name for row in rows.values() if row.wanted_at < moment - _DAY]
             if idle:
                 await self.store.want(kind, idle, moment)
+
+    def _forget_attempts(self, links: Sequence[Link], moment: float) -> None:
+        """End the pause after attempts before `moment`; those since then were made for the same question."""
+        for held in (self.memory.get(*key) for link in links for key in answer_keys(link)):
+            if held is not None and held.row.tried_at < moment:
+                self.memory.put(replace(held, row=replace(held.row, tried_at=0.0)))
 
     async def _hold(self, row: StoredAnswer, moment: float) -> None:
         before = self.memory.get(row.kind, row.name)

@@ -55,6 +55,20 @@ def test_an_address_its_evidence_and_a_revocation(
     assert "listed since" in printed.out
 
 
+def test_a_fetch_that_failed_is_made_anew_at_once(
+    cli: Cli, config: Path, site: Path, root: Entity, tmp_path: Path, web: WebServer
+) -> None:
+    allow_loopback(config)
+    emil = make_user("emil@acme.example", root, extra=[points(web.url("/a.crl"))])
+    emil.write(tmp_path, "emil")
+    assert cli("apply", "-c", config, site).status == 0
+    (before,) = cli("cert", "check", tmp_path / "emil.pem", "--fetch", "--json", "-c", config).json
+    assert before["usable"] and any("404" in line for line in before["evidence"]) and web.asked == ["/a.crl"]
+    web.give("/a.crl", make_crl(root, [emil]))
+    (after,) = cli("cert", "check", tmp_path / "emil.pem", "--fetch", "--json", "-c", config).json
+    assert after["reason"] == "certificate-revoked" and web.asked == ["/a.crl", "/a.crl"]
+
+
 def test_a_domain_and_a_file(cli: Cli, config: Path, site: Path, root: Entity, tmp_path: Path) -> None:
     domain = make_user("domain-confidentiality-authority@partner.example", root)
     domain.write(tmp_path, "partner")

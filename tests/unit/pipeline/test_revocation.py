@@ -173,6 +173,32 @@ def test_a_server_that_is_down_is_left_alone_for_a_while(ca: Entity, alice: Enti
     run(go())
 
 
+def test_a_person_asks_anew_at_once(ca: Entity, alice: Entity) -> None:
+    """By `cert check --fetch`, after mending what was broken; of one question nobody is asked twice."""
+    world = World(ca)
+    bob = make_user("bob@acme.example", ca, extra=[points(CRL)])
+
+    async def ask(worker: Revocations, *leaves: Entity) -> None:
+        anchors = await worker.anchors(world.view)
+        world.moment += 1
+        moment, world.moment = world.moment, world.moment + 1
+        for one in leaves:
+            await worker.learn([Link(one.certificate, ca.certificate)], anchors, moment, anew=True)
+
+    async def go() -> None:
+        await world.verdict(alice)
+        await ask(world.another_worker(), alice, bob)
+        assert world.net.asked == [CRL, CRL]
+        await ask(world.worker, alice)
+        assert world.net.asked == [CRL, CRL, CRL]
+        assert (await world.verdict(alice)).reason is Reason.REVOCATION_UNKNOWN and len(world.net.asked) == 3
+        world.net.gives[CRL] = make_crl(ca)
+        await ask(world.worker, alice)
+        assert (await world.verdict(alice)).usable
+
+    run(go())
+
+
 def test_what_was_known_survives_a_server_that_lies(ca: Entity, alice: Entity) -> None:
     """Garbage, the list of another, an older one, one that says nothing: none replaces a good one or lifts anything."""
     world = World(ca, stale_hours=48)
