@@ -5,13 +5,14 @@ encrypts and signs it as it would any mail: then the way back is proved, and for
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ime_gateway.admin.managed_names import managed_named
 from ime_gateway.admin.partner_mail import Writer, partner_named, settings_of, signing_key
 from ime_gateway.admin.timestamps import rfc3339
+from ime_gateway.admin.waiting_certificates import waiting_notes
 from ime_gateway.base.errors import UnreadableMail, UserError
 from ime_gateway.ime.challenge import new_token, token_hash
 from ime_gateway.keys.exchange_note import SelfTestRequest
@@ -51,11 +52,20 @@ class PartnerTestDesk:
         self._writer = writer
 
     async def begin(self, partner: str, actor: str, *, domain: str = "", to: str = "") -> BegunTest:
-        """Send the test mail, signed and encrypted. Raises UserError, saying what is missing; nothing is sent then.
+        """Send the test mail, signed and encrypted. Raises UserError, saying what is missing and which certificates
+        of the partner wait for approval; nothing is sent then.
 
         domain: which of ours asks; empty: the only one with an exchange_address. to: a person at a partner without a
         gateway of our kind; empty: the partner's exchange address.
         """
+        try:
+            return await self._begun(partner, actor, domain, to)
+        except UserError as error:
+            with self._registry.transaction(write=False) as live:
+                waiting = waiting_notes(live, partner.strip().lower())
+            raise UserError("\n".join([str(error), *waiting]), error.evidence) from None
+
+    async def _begun(self, partner: str, actor: str, domain: str, to: str) -> BegunTest:
         moment = self._writer.clock.now()
         with self._registry.transaction(write=False) as live:
             view = live.view()
@@ -89,9 +99,10 @@ class PartnerTestDesk:
         """What is known of a test now, for programs and people."""
         with self._registry.transaction(write=False) as live:
             test = live.partner_tests.found(hashed)
-        if test is None:
-            raise UserError("there is no such self-test")
-        return self._result(test)
+            if test is None:
+                raise UserError("there is no such self-test")
+            waiting = waiting_notes(live, test.partner) if test.state != "passed" else []
+        return self._result(test, waiting)
 
     def last(self, partner: str) -> Result:
         """The newest of our tests with a partner; raises UserError when there is none."""
@@ -105,9 +116,11 @@ class PartnerTestDesk:
         with self._registry.transaction(write=False) as live:
             name = partner_named(live.view(), partner).name
             tests = live.partner_tests.rows(name, limit)
-        return [self._result(test) for test in tests]
+            waiting = waiting_notes(live, name)
+        return [self._result(test, waiting) for test in tests]
 
-    def _result(self, test: PartnerTest) -> Result:
+    def _result(self, test: PartnerTest, waiting: Sequence[str]) -> Result:
+        """`waiting`: what is to be said of certificates that wait, unless it passed."""
         told = json.loads(test.result)
         found: Result = {"partner": test.partner, "domain": test.domain, "state": test.state, "at": rfc3339(test.at)}
         if test.state == "answered":
@@ -121,6 +134,8 @@ class PartnerTestDesk:
         if test.state == "waiting" and there["delivery"] in _UNDELIVERED:
             detail = f": {there['delivery_detail']}" if there["delivery_detail"] else ""
             problems.append(f"{_UNDELIVERED[there['delivery']]}{detail}")
+        if test.state != "passed":
+            problems += waiting
         return found | {"there": there, "here": here, "problems": problems}
 
     def _delivery(self, message: str) -> tuple[str, str]:

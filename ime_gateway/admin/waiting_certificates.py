@@ -22,3 +22,16 @@ def waiting_note(one: Candidate) -> str:
         f' ime-gateway cert approve {one.certificate.thumbprint[:19]} --check "GROUPS" --with "PERSON, NUMBER"'
         " --how phone; until then what it signs with it is not believed"
     )
+
+
+def waiting_notes(live: RegistryTransaction, domain: str) -> list[str]:
+    """All certificates for a whole domain that wait, when its mail is in trouble: a sentence for each announced one,
+    and one for those that came otherwise. May raise StoreUnavailable."""
+    waiting = live.candidates.rows(state="pending", owner=domain)
+    announced = [one for one in waiting if one.origin == "announcement"]
+    notes = [waiting_note(one) for one in announced]
+    others = len(waiting) - len(announced)
+    if others:
+        what = "a certificate waits" if others == 1 else f"{others} certificates wait"
+        notes.append(f"{what} for approval as that of {domain}; see: ime-gateway cert candidates")
+    return notes

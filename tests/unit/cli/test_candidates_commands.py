@@ -169,6 +169,25 @@ def test_self_test_without_answer_is_one_direction(
     assert by_hand.status == 1 and f"sent to postmaster@{BOLT}" in by_hand.out
 
 
+def test_a_self_test_that_fails_names_certificates_that_wait(cli: Any, config: Path, change: Any, bolt: Entity) -> None:
+    announced, mailed = authority(BOLT), authority(BOLT)
+    thumbprint = announced.certificate.thumbprint
+    for one, origin in ((announced, "announcement"), (mailed, "exchange")):
+        brought = Candidate(BOLT, "domain", one.certificate, origin, f"x@{BOLT}", "<1@x>", "", time.time())  # type: ignore[arg-type]
+        assert change(lambda live, brought=brought: live.candidates.bring(brought))
+    sentences = f"ime-gateway cert approve {thumbprint[:19]}", f"a certificate waits for approval as that of {BOLT}"
+    refused = cli("domain", "test", BOLT, "--wait", "0", "-c", config)
+    assert refused.status == 1 and all(words in refused.err for words in ("cannot be encrypted", *sentences))
+    assert cli("trust", "allow", bolt.certificate.thumbprint, "-c", config).status == 0
+    waiting = cli("domain", "test", BOLT, "--wait", "0", "-c", config)
+    assert waiting.status == 1 and all(words in waiting.out for words in sentences)
+    last = cli("domain", "test", BOLT, "--last", "--json", "-c", config).json
+    assert len(last["problems"]) == 2
+    for one in (announced, mailed):
+        assert cli("cert", "reject", one.certificate.thumbprint, "-c", config).status == 0
+    assert cli("domain", "test", BOLT, "--last", "--json", "-c", config).json["problems"] == []
+
+
 def test_explain_says_that_nobody_gets_exchange_mail(
     cli: Any, config: Path, tmp_path: Path, change: Any, bolt: Entity
 ) -> None:
