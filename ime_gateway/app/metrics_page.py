@@ -47,6 +47,7 @@ class GatewayCollector(Collector):
         if writes:
             yield from self._queue()
             yield from self._ime()
+            yield from self._candidates()
             yield from self._ends()
 
     def _queue(self) -> Iterable[Metric]:
@@ -75,6 +76,15 @@ class GatewayCollector(Collector):
                 expiries.add_metric([key.domain], key.certificate.not_after)
         yield expiries
         yield GaugeMetricFamily("imegw_signers_pending", "Signers that wait to be confirmed or approved", value=pending)
+
+    def _candidates(self) -> Iterable[Metric]:
+        try:
+            with self._registry.transaction(write=False) as live:
+                pending = live.candidates.pending()
+        except StoreUnavailable:
+            return
+        help_text = "Certificates brought by mail or directories that wait for approval"
+        yield GaugeMetricFamily("imegw_candidates_pending", help_text, value=pending)
 
     def _ends(self) -> Iterable[Metric]:
         """Of domains and authorities. People's certificates are too many; log and mail name those that end."""

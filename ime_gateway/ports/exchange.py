@@ -55,6 +55,10 @@ class CandidateBook(Protocol):
         """Those that match all (`thumbprint`: whole, or its beginning with `sha256:`), the newest first."""
         ...
 
+    def pending(self) -> int:
+        """How many wait for somebody's word."""
+        ...
+
     def bring(self, candidate: Candidate) -> bool:
         """Keep a candidate, unless it is known in any state, its certificate is in use for its owner, or too many wait:
         of its sender or of everybody together, or, when it is vouched for, announced ones of its owner; whether it was

@@ -52,6 +52,11 @@ class CandidateRows:
             query = query.where(table.c.thumbprint.startswith(thumbprint, autoescape=True))
         return [_candidate(row) for row in self._connection.execute(query.limit(limit).offset(offset))]
 
+    def pending(self) -> int:
+        """As the port says."""
+        count = select(func.count()).select_from(certificate_candidates).where(_KEPT.state == "pending")
+        return int(self._connection.execute(count).scalar_one())
+
     def bring(self, candidate: Candidate) -> bool:
         """As the port says."""
         table, thumbprint = certificate_candidates, candidate.certificate.thumbprint
@@ -93,7 +98,7 @@ class CandidateRows:
         ours = count.where(table.c.sender == storable(candidate.sender), table.c.at > candidate.at - _DAY)
         if int(self._connection.execute(ours).scalar_one()) >= CANDIDATES_OF_ONE_SENDER:
             return True
-        if int(self._connection.execute(count.where(table.c.state == "pending")).scalar_one()) < MOST_PENDING:
+        if self.pending() < MOST_PENDING:
             return False
         return self._writing().execute(text(GIVE_WAY)).first() is None
 

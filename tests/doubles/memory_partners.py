@@ -23,6 +23,13 @@ class PartnerMemory:
         return PartnerMemory(dict(self.keys), list(self.checks), dict(self.notices))
 
 
+class MemoryCandidates:
+    """`candidates` of a transaction, as far as a double needs them: none was brought."""
+
+    def pending(self) -> int:
+        return 0
+
+
 class MemoryDomainKeys:
     """`domain_keys` of a transaction; `change` gives the memory to write to."""
 

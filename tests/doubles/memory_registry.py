@@ -17,7 +17,7 @@ from ime_gateway.ports.revocation import AnswerKind, StoredAnswer
 from ime_gateway.settings.site import AddressSettings, ManagedDomain, PartnerDomain, Policy
 from tests.doubles.memory_authorities import AuthorityMemory, MemoryAuthorities
 from tests.doubles.memory_ime import ImeMemory, MemoryImeTransaction
-from tests.doubles.memory_partners import MemoryChecks, MemoryDomainKeys, MemoryNotices, PartnerMemory
+from tests.doubles.memory_partners import MemoryCandidates, MemoryChecks, MemoryDomainKeys, MemoryNotices, PartnerMemory
 from tests.doubles.memory_revocations import MemoryAnswers
 
 
@@ -57,6 +57,7 @@ class MemoryTransaction(MemoryImeTransaction):
         self.revocations = MemoryAnswers(live.revocations, self.authorities.revocations)
         self.domain_keys = MemoryDomainKeys(memory, now, self._change)
         self.checks = MemoryChecks(memory, self._change)
+        self.candidates = MemoryCandidates()
         self.notices = MemoryNotices(memory, self._change)
 
     def _change(self) -> _Live:

@@ -4,7 +4,10 @@ from structlog.testing import capture_logs
 
 from ime_gateway.admin.domain_desk import DomainDesk
 from ime_gateway.admin.waiting_certificates import announced_and_waiting
+from ime_gateway.app.board import Board
+from ime_gateway.app.health import Health, StoreProbe
 from ime_gateway.app.housekeeping import keep_house
+from ime_gateway.app.metrics_page import GatewayCollector
 from ime_gateway.app.preflight.store_checks import check_store
 from ime_gateway.ports.incoming import Candidate
 from ime_gateway.settings.model import Settings
@@ -34,3 +37,21 @@ def test_it_is_said_wherever_somebody_looks(store, registry, clock) -> None:
     with registry.transaction(write=True) as live:
         live.candidates.set_state("bolt.example", NEXT.thumbprint, "rejected")
         assert announced_and_waiting(live) == []
+
+
+def test_how_many_wait_is_a_metric(registry, clock) -> None:
+    probe = StoreProbe(registry.check_write, registry.check_live_data)
+    probe.ask()
+    board = Board(1)
+
+    def scraped() -> float:
+        families = GatewayCollector(board, registry, Health(probe, board, {})).collect()
+        samples = {sample.name: sample.value for family in families for sample in family.samples}
+        return samples["imegw_candidates_pending"]
+
+    assert scraped() == 0
+    with registry.transaction(write=True) as live:
+        for owner in ("bolt.example", "other.example"):
+            live.candidates.bring(Candidate(owner, "domain", NEXT, "exchange", "x@y.example", "", "", clock.now()))
+        live.candidates.set_state("other.example", NEXT.thumbprint, "rejected")
+    assert scraped() == 1
