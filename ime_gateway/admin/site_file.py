@@ -12,6 +12,7 @@ from ime_gateway.admin.domain_keys import require_fit_for_domain
 from ime_gateway.admin.ime_keys import require_fit
 from ime_gateway.admin.intake import Arrival, address_key, arrivals, roots_and_links
 from ime_gateway.admin.key_pairs import KeyPair, pair_of
+from ime_gateway.admin.trust_desk import may_be_denied_together
 from ime_gateway.base.errors import ConfigurationError, GatewayError, UserError
 from ime_gateway.certs.bundle import Bundle, PasswordMissing, read_bundle
 from ime_gateway.certs.certificate import Certificate
@@ -243,20 +244,21 @@ class _Reader:
     def trust(self) -> tuple[TrustEntry, ...]:
         found: dict[str, TrustEntry] = {}
         for position, line in enumerate(self._file.site.trust):
-            thumbprint = line.thumbprint
+            thumbprints = [line.thumbprint]
             if line.file is not None:
                 certificates = self._bundle(line.file, ("trust", position, "file"), None).certificates
-                if len(certificates) != 1:
+                denied = line.verdict == "deny" and may_be_denied_together(certificates)
+                if len(certificates) != 1 and not denied:
                     where = self._file.where("trust", position, "file")
                     sentence = f"holds {len(certificates)} certificates; give the thumbprint of the one that is meant"
                     raise ConfigurationError(f"{where}: {line.file}: {sentence}")
-                thumbprint = certificates[0].thumbprint
-                if line.verdict == "deny" and certificates[0].is_ca:
-                    # Kept, since only so its other certificates, of the same name and key, are known for its own.
-                    self.denied_authorities.append(certificates[0])
-            if thumbprint in found:
-                raise ConfigurationError(f"{self._file.where('trust', position)}: {thumbprint} stands twice")
-            found[thumbprint] = TrustEntry(thumbprint, line.verdict, line.allow_expired, line.note)
+                thumbprints = [one.thumbprint for one in certificates]
+                # Kept, since only so its other certificates, of the same name and key, are known for a CA's own.
+                self.denied_authorities += [one for one in certificates if denied and one.is_ca]
+            for thumbprint in thumbprints:
+                if thumbprint in found:
+                    raise ConfigurationError(f"{self._file.where('trust', position)}: {thumbprint} stands twice")
+                found[thumbprint] = TrustEntry(thumbprint, line.verdict, line.allow_expired, line.note)
         return tuple(found.values())
 
     def _bundle(

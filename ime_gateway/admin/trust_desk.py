@@ -3,13 +3,20 @@
 Deny beats everything and is in force for every MAIL FROM after it is committed (design 6.1, 6.3).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ime_gateway.base.errors import UnreadableCertificate, UserError
 from ime_gateway.certs.bundle import PasswordMissing, read_bundle
 from ime_gateway.certs.certificate import Certificate, thumbprint_digits, whole_thumbprint
 from ime_gateway.ports.directory import TrustEntry
 from ime_gateway.ports.registry import Registry, RegistryTransaction
+
+_DENY_ONE: Final = (
+    "Nothing was denied. Give the thumbprint of the one that is meant; for a CA, a file with its certificate alone:"
+    " only then its other certificates, of the same name and key, are denied with it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +104,34 @@ def trust_json(row: TrustRow) -> dict[str, object]:
 
 def certificate_of_file(data: bytes) -> Certificate:
     """The one certificate in a file; raises UserError."""
+    certificates = _read(data)
+    if len(certificates) != 1:
+        raise UserError(f"it holds {len(certificates)} certificates; give the thumbprint of the one that is meant")
+    return certificates[0]
+
+
+def certificates_to_deny(data: bytes) -> tuple[Certificate, ...]:
+    """What denying a file means: its one certificate, or every CA of a file of nothing but CAs (`ca export`). Raises
+    UserError, saying what to do, where it could mean less or more than that."""
+    certificates = _read(data)
+    if not may_be_denied_together(certificates):
+        lines = [f"  {one.thumbprint} {one.subject}{' (a CA)' if one.is_ca else ''}" for one in certificates]
+        raise UserError("\n".join([f"it holds {len(certificates)} certificates, not of CAs alone:", *lines, _DENY_ONE]))
+    return certificates
+
+
+def may_be_denied_together(certificates: Sequence[Certificate]) -> bool:
+    """Whether it is clear what denying a file with these certificates means."""
+    return len(certificates) == 1 or (len(certificates) > 1 and all(one.is_ca for one in certificates))
+
+
+def _read(data: bytes) -> tuple[Certificate, ...]:
     try:
-        certificates = read_bundle(data, None).certificates
+        return read_bundle(data, None).certificates
     except PasswordMissing as error:
         raise UserError(f"{error}; ask for the certificate alone (.cer, .pem)", error.evidence) from None
     except UnreadableCertificate as error:
         raise UserError(str(error), error.evidence) from None
-    if len(certificates) != 1:
-        raise UserError(f"it holds {len(certificates)} certificates; give the thumbprint of the one that is meant")
-    return certificates[0]
 
 
 def _is_known(live: RegistryTransaction, thumbprint: str) -> bool:

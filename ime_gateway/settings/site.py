@@ -345,7 +345,7 @@ class Trust(Section):
     thumbprint: str = ""
     """`sha256:` and 64 hexadecimal digits of the certificate's DER."""
     file: Path | None = None
-    """Or the certificate itself."""
+    """Or the certificate itself; with `deny` also several, all of CAs."""
     verdict: Literal["allow", "deny"]
     allow_expired: bool = False
     note: str = ""

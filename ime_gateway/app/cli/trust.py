@@ -10,7 +10,7 @@ from ime_gateway.admin.brought_certificates import allowed_notes
 from ime_gateway.admin.check_desk import CheckDesk, trust_facts_json
 from ime_gateway.admin.key_pairs import groups
 from ime_gateway.admin.timestamps import rfc3339
-from ime_gateway.admin.trust_desk import TrustDesk, certificate_of_file, trust_json
+from ime_gateway.admin.trust_desk import TrustDesk, certificate_of_file, certificates_to_deny, trust_json
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path, read_file
 from ime_gateway.app.cli.show import as_json, as_pairs, as_table, coloured, say
 from ime_gateway.app.installation import Installation, open_current_installation
@@ -72,9 +72,12 @@ def allow(
 
 def deny(context: typer.Context, which: Which, note: Note = "", config: ConfigOption = None) -> None:
     """Never use this certificate, nor any that it issued; in force at once, in all workers. Give the file of a CA: its
-    other certificates, of the same name and key, are then denied with it."""
+    other certificates, of the same name and key, are then denied with it. Of a file of CAs each is denied."""
     with open_current_installation(config_path(context, config)) as installation:
-        _put(installation, which, "deny", note, allow_expired=False)
+        if _names_file(which):
+            _deny_file(TrustDesk(installation.store.registry), Path(which), note)
+        else:
+            _put(installation, which, "deny", note, allow_expired=False)
 
 
 def remove(context: typer.Context, which: Which, config: ConfigOption = None) -> None:
@@ -161,14 +164,25 @@ def _put(
     file = _of_file(Path(which)) if _names_file(which) else None
     thumbprint = file.thumbprint if file is not None else desk.whole_thumbprint(which)
     entry = TrustEntry(thumbprint, verdict, allow_expired, note)
-    changed = desk.put(entry, actor(), file if verdict == "deny" else None)
+    changed = desk.put(entry, actor())
     say(f"{verdict} {thumbprint}" + ("" if changed else " (nothing changed)"))
     if verdict == "allow" and (allowed := file or desk.certificate(thumbprint)) is not None:
         for sentence in allowed_notes(installation.store.registry, SystemClock(), allowed):
             say(sentence)
-    if verdict == "deny" and file is None and not desk.is_known(thumbprint):
+    if verdict == "deny" and not desk.is_known(thumbprint):
         say("That certificate is not stored here. If it is a CA's, deny its file instead: only then the CA's other")
         say("certificates, of the same name and key, are denied with it.")
+
+
+def _deny_file(desk: TrustDesk, file: Path, note: str) -> None:
+    try:
+        certificates = certificates_to_deny(read_file(file))
+    except UserError as error:
+        raise UserError(f"{file}: {error}", error.evidence) from None
+    for one in certificates:
+        changed = desk.put(TrustEntry(one.thumbprint, "deny", note=note), actor(), one)
+        subject = f" {one.subject}" if len(certificates) > 1 else ""
+        say(f"deny {one.thumbprint}{subject}" + ("" if changed else " (nothing changed)"))
 
 
 def _names_file(which: str) -> bool:

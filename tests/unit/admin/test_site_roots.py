@@ -122,3 +122,17 @@ def test_which_of_a_file_are_roots(root: Entity, issuing: Entity) -> None:
         wanted = [one.certificate for one in roots]
         found, links = roots_and_links([one.certificate for one in file])
         assert found == wanted and len(links) == len(file) - len(roots)
+
+
+def test_denying_a_file_of_cas_denies_each(site, registry: Registry, root: Entity, issuing: Entity) -> None:
+    write(site.folder, "ca.pem", root, issuing)
+    text = '[[trust]]\nverdict = "deny"\nnote = "hacked"\nfile = "ca.pem"\n'
+    site.apply(text)
+    with registry.transaction(write=False) as live:
+        view = live.view()
+    assert {(one.thumbprint, one.verdict, one.note) for one in view.trust.values()} == {
+        (one.certificate.thumbprint, "deny", "hacked") for one in (root, issuing)
+    }
+    assert set(view.intermediates) == {root.certificate, issuing.certificate} and view.roots == ()
+    generation = site.generation()
+    assert not site.apply(text, prune=True).changed and site.generation() == generation

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ime_gateway.app.installation import open_installation
-from tests.pki import make_user
+from tests.pki import Entity, make_ca, make_user
+from tests.unit.cli.conftest import Cli
 
 
 def generation(config: Path) -> int:
@@ -187,3 +188,22 @@ def test_an_export_tells_what_stays_behind(cli, config: Path, site: Path, tmp_pa
     shown = cli("export", "-c", config)
     assert f"# {sentence}" in shown.out.splitlines() and sentence in shown.err
     assert sentence in cli("export", "-c", config, "--out", tmp_path / "out").err
+
+
+def test_denying_a_file_of_several_denies_each_ca_or_says_what_to_do(
+    cli: Cli, config: Path, tmp_path: Path, root: Entity, anna: Entity
+) -> None:
+    issuing = make_ca("Issuing CA", root)
+    (tmp_path / "ca.pem").write_bytes(root.pem + issuing.pem)
+    done = cli("trust", "deny", tmp_path / "ca.pem", "--note", "hacked", "-c", config)
+    both = {root.certificate.thumbprint, issuing.certificate.thumbprint}
+    assert done.status == 0 and all(f"deny {one}" in done.out for one in both)
+    listed = cli("trust", "list", "--json", "-c", config).json
+    assert {row["thumbprint"] for row in listed} == both and {row["note"] for row in listed} == {"hacked"}
+    assert all(row["subject"] for row in listed), "their certificates are kept"
+    assert cli("trust", "deny", tmp_path / "ca.pem", "--note", "hacked", "-c", config).out.count("nothing changed") == 2
+    (tmp_path / "mixed.pem").write_bytes(anna.pem + issuing.pem)
+    mixed = cli("trust", "deny", tmp_path / "mixed.pem", "-c", config)
+    assert mixed.status == 1 and "Nothing was denied" in mixed.err and anna.certificate.thumbprint in mixed.err
+    assert f"{issuing.certificate.thumbprint} {issuing.certificate.subject} (a CA)" in mixed.err
+    assert len(cli("trust", "list", "--json", "-c", config).json) == 2
