@@ -57,12 +57,17 @@ def _notes(live: RegistryTransaction, anchors: Anchors, one: Certificate, which:
     if verdict.usable:
         return []
     said = [f"note: {one.thumbprint} is not used: {verdict.reason}: {verdict.detail}"]
-    if verdict.reason is not Reason.CERTIFICATE_UNTRUSTED or not one.self_issued:
+    if verdict.reason is not Reason.CERTIFICATE_UNTRUSTED:
         return said
-    allow = f"ime-gateway trust allow {which}"
-    if live.checks.list(one.thumbprint):
-        return [*said, f"Next: {allow}"]
-    return [*said, f'Next: ime-gateway trust verify {which} --with "PERSON, NUMBER" --how phone, then: {allow}']
+    alone = f"ime-gateway trust allow {which}"
+    if not live.checks.list(one.thumbprint):
+        alone = f'ime-gateway trust verify {which} --with "PERSON, NUMBER" --how phone, then: {alone}'
+    if one.self_issued:
+        return [*said, f"Next: {alone}"]
+    if any(anchors.is_root(issuer) for issuer in anchors.named_above(one)):
+        return said  # a path was found, and the verdict says what is wrong with it
+    root = "put a file with the certificates of its CA, up to the root, into SITE.toml as [[root]], then:"
+    return [*said, f"Next: {root} ime-gateway apply SITE.toml", f"Or, for this certificate alone: {alone}"]
 
 
 def _any_usable(certificates: Iterable[Certificate], anchors: Anchors, moment: float) -> bool:

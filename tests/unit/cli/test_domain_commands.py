@@ -12,7 +12,7 @@ from ime_gateway.admin.key_pairs import groups
 from ime_gateway.app.installation import open_current_installation
 from ime_gateway.app.preflight.store_checks import _domain_keys
 from ime_gateway.settings.site import Policy
-from tests.pki import DAY, NOW, Entity, make_user
+from tests.pki import DAY, NOW, Entity, make_ca, make_user
 
 AUTHORITY = "domain-confidentiality-authority@partner.example"
 
@@ -40,6 +40,29 @@ def test_certificates_with_names_of_others_are_warned_of(cli, config: Path, tmp_
         warning = f"WARNING: certificate {thumbprint} of {name} also names ceo@bank.example and 1 more"
         assert done.status == 0 and warning in done.out
         assert warning in cli("domain", "show", name, "-c", config).out
+
+
+def test_a_certificate_of_an_unknown_ca_names_the_next_command(cli, config: Path, tmp_path: Path) -> None:
+    here = ("-c", config)
+    root = make_ca("Partner Root", kind="p256")
+    issuing = make_ca("Partner CA", root, kind="p256")
+    file, site = tmp_path / "issued.pem", tmp_path / "SITE.toml"
+    file.write_bytes(make_user(AUTHORITY, issuing).pem)
+    added = cli("domain", "add", "partner.example", "--certificate", file, *here)
+    assert "is not used: certificate-untrusted: " in added.out
+    assert "as [[root]], then: ime-gateway apply SITE.toml\n" in added.out
+    assert f"Or, for this certificate alone: ime-gateway trust verify {file} --with" in added.out
+    (tmp_path / "ca.pem").write_bytes(root.pem + issuing.pem)
+    site.write_text('[[root]]\nfile = "ca.pem"\n')
+    assert cli("apply", site, *here).status == 0
+    (used,) = cli("domain", "show", "partner.example", "--json", *here).json["certificates"]
+    assert used["usable"], "what it says helps"
+    bound = make_ca("Bound Root", kind="p256", permitted_mail=["other.example"])
+    file.write_bytes(make_user(AUTHORITY, bound).pem)
+    (tmp_path / "ca.pem").write_bytes(bound.pem)
+    assert cli("apply", site, *here).status == 0
+    outside = cli("domain", "set", "partner.example", "--certificate", file, *here)
+    assert "name constraints" in outside.out and "Next:" not in outside.out
 
 
 def test_unused_certificates_are_told_when_they_are_stored(cli, config: Path, file: Path, tmp_path: Path) -> None:
