@@ -54,6 +54,8 @@ class Approved:
     kind: CandidateKind
     allowed: bool
     """It stands on the trust list now, because no path leads to a root."""
+    before: bool = False
+    """It had been approved before."""
     warnings: tuple[str, ...] = ()
     """What the administrator must know of it, one sentence each."""
 
@@ -110,7 +112,7 @@ class CandidateDesk:
             live.audit(actor, "candidate-approve", f"{candidate.owner} {candidate.certificate.thumbprint} as {wanted}")
         domain = candidate.owner.rpartition("@")[2]
         warnings = foreign_names([candidate.certificate], domain) if wanted == "domain" else []
-        return Approved(candidate, wanted, allowed, tuple(warnings))
+        return Approved(candidate, wanted, allowed, candidate.state == "approved", tuple(warnings))
 
     def reject(self, thumbprint: str, actor: str, *, owner: str = "") -> Candidate:
         """Never ask about this certificate for this owner again; who sends it again does not bring it back."""

@@ -89,7 +89,8 @@ def approve(
         comparison = Comparison(check, person, how, note)
         done = _desk(installation).approve(thumbprint, comparison, actor(), owner=owner, kind=wanted)
     whose = done.candidate.owner if done.kind == "person" else f"everybody at {done.candidate.owner.rpartition('@')[2]}"
-    say(f"approved {done.candidate.certificate.thumbprint} for {whose}")
+    before = "; it had been approved before, and this comparison is recorded beside" if done.before else ""
+    say(f"approved {done.candidate.certificate.thumbprint} for {whose}{before}")
     if done.allowed:
         say("it leads to no root, so it stands on the trust list now (trust list)")
     for warning in done.warnings:

@@ -84,6 +84,10 @@ def test_candidates_are_listed_approved_and_rejected(cli: Any, config: Path, cha
         "cert", "approve", good[:20], "--check", groups(good).lower(), "--with", "Bob", "--how", "phone", "-c", config
     )
     assert done.status == 0 and f"approved {good} for bob@{BOLT}" in done.out and "trust list" in done.out
+    assert "before" not in done.out
+    again = cli("cert", "approve", good, "--check", groups(good), "--with", "Bo", "--how", "video", "-c", config)
+    assert again.status == 0 and f"approved {good} for bob@{BOLT}; it had been approved before" in again.out
+    assert {check.person for check in change(lambda live: live.checks.list(good))} == {"Bob", "Bo"}
     assert cli("cert", "reject", bad[7:17], "-c", config).status == 0
     assert cli("cert", "candidates", "-c", config).out == "no certificate waits\n"
     states = {row["owner"]: row["state"] for row in cli("cert", "candidates", "--all", "--json", "-c", config).json}
