@@ -6,11 +6,13 @@ partner would: encrypted where a usable certificate is there, refused where it m
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from ime_gateway.admin.domain_keys import authority_address, current_domain_key
 from ime_gateway.admin.judging import anchors_in
 from ime_gateway.base.errors import UnreadableCertificate, UserError
 from ime_gateway.base.ids import RANDOM_BYTES, new_id
+from ime_gateway.base.reasons import Reason
 from ime_gateway.certs.certificate import Certificate
 from ime_gateway.keys.exchange_mail import Letter, cipher_for, write_mail
 from ime_gateway.keys.exchange_note import ExchangeNote
@@ -23,6 +25,13 @@ from ime_gateway.ports.registry import Registry, RegistryTransaction
 from ime_gateway.settings.inheritance import RecipientSettings, recipient_settings
 from ime_gateway.settings.site import PartnerDomain, domain_name
 from ime_gateway.smime.sign import SigningKey
+
+_ADVICE: Final[dict[Reason | None, str]] = {
+    None: "ask the partner for one: ime-gateway domain set {name} --certificate FILE",
+    Reason.CERTIFICATE_EXPIRED: "ask the partner for the next one: ime-gateway domain set {name} --certificate FILE",
+    Reason.REVOCATION_UNKNOWN: "to ask its CA now: ime-gateway cert check {name} --fetch",
+}
+"""What helps when a partner's certificate is not usable for this reason; None: there is no certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +96,8 @@ class Writer:
         with self.registry.transaction(write=False) as live:
             choice = encryption_choice(certificates, anchors_in(live, view), moment)
         if choice.certificate is None and (must_encrypt or mode == "mandatory"):
-            raise UserError(
-                f"mail to {partner.name} cannot be encrypted: {choice.detail};"
-                f" see: ime-gateway cert check {partner.name} --fetch"
-            )
+            advice = _ADVICE.get(choice.reason, "see: ime-gateway cert check {name}").format(name=partner.name)
+            raise UserError(f"mail to {partner.name} cannot be encrypted: {choice.detail}; {advice}")
         return choice.certificate
 
 

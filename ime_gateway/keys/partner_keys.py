@@ -23,6 +23,8 @@ class Choice:
     certificate: Certificate | None
     detail: str
     """The verdict on it, or on the one that comes next to being usable."""
+    reason: Reason | None = None
+    """Of that verdict; None: there is no certificate."""
 
 
 def encryption_choice(certificates: Sequence[Certificate], anchors: Anchors, moment: float) -> Choice:
@@ -31,7 +33,7 @@ def encryption_choice(certificates: Sequence[Certificate], anchors: Anchors, mom
     if not judged:
         return Choice(None, "no certificate is set for this domain")
     best, verdict = judged[0]
-    return Choice(best if verdict.usable else None, verdict.detail)
+    return Choice(best if verdict.usable else None, verdict.detail, verdict.reason)
 
 
 def may_appoint(

@@ -168,6 +168,37 @@ def test_self_test_that_cannot_begin_says_why(pair: tuple[Gateway, Gateway], cha
     assert acme.queued() == []
 
 
+@pytest.mark.parametrize(
+    ("trouble", "advice"),
+    [
+        ("none", "ask the partner for one: ime-gateway domain set bolt.example --certificate FILE"),
+        ("expired", "ask the partner for the next one: ime-gateway domain set bolt.example --certificate FILE"),
+        ("unknown CA", "see: ime-gateway cert check bolt.example"),
+        ("unasked", "to ask its CA now: ime-gateway cert check bolt.example --fetch"),
+    ],
+)
+def test_what_helps_against_the_trouble_is_said(pair: tuple[Gateway, Gateway], trouble: str, advice: str) -> None:
+    acme, bolt = pair
+    ca = make_ca("Partner CA", kind="p256")
+    if trouble == "none":
+        acme.knows(bolt, certificates=())
+    elif trouble == "expired":
+        acme.knows(bolt, certificates=(authority(BOLT, expired=True),))
+    else:
+        issued = authority(BOLT, issuer=ca, extra=[points("http://crl.example/a.crl")])
+
+        def act(live: Any) -> None:
+            live.put_partner_domain(live.view().partners[BOLT], (issued.certificate,))
+            if trouble == "unasked":
+                live.put_root(ca.certificate)
+                live.put_policy(Policy(revocation="hard-fail"))
+
+        acme.core.configure(act)
+    with pytest.raises(UserError) as caught:
+        asyncio.run(acme.test_desk.begin(BOLT, "test"))
+    assert str(caught.value).endswith(f"; {advice}")
+
+
 def test_announcement_waits_for_approval(pair: tuple[Gateway, Gateway]) -> None:
     acme, bolt = pair
     following = next_key(acme)
