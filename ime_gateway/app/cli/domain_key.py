@@ -151,6 +151,10 @@ def rollover(
     """Make the next key, which opens mail at once and takes over after the overlap (policy overlap_days)."""
     with open_current_installation(config_path(context, config)) as installation:
         row = _desk(installation).rollover(domain, now=now, days=days, actor=actor())
+    if now and row.current is not None and row.current.announced_at is None:
+        say(f"WARNING: partners of {row.domain} were not told of this key. Until they have its certificate they")
+        say("believe nothing that it signs, and encrypt to the key before, which goes on opening mail. It is too late")
+        say("for domain announce, which tells of a next key: give them the file, and compare the thumbprint with them.")
     _say_made(row)
 
 

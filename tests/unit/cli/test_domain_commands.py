@@ -241,7 +241,16 @@ def test_the_key_changes_and_is_told(cli, config: Path, tmp_path: Path) -> None:
     assert answer["next_takes_over_at"].endswith("Z") and answer["keys"][1]["announced_at"] is None
     following = cli("domain", "key", "export", "acme.example", "--next", *here)
     assert following.out.count("BEGIN CERTIFICATE") == 1
-    assert cli("domain", "key", "rollover", "acme.example", "--now", *here).status == 0
+    now = cli("domain", "key", "rollover", "acme.example", "--now", *here)
+    assert now.status == 0 and "WARNING: partners of acme.example were not told of this key" in now.out
+    assert "domain key export acme.example --out FILE, for your partners" in now.out
+    assert "WARNING" in cli("domain", "key", "rollover", "acme.example", "--now", *here).out, "made and used at once"
+    told = cli("domain", "key", "rollover", "acme.example", *here)
+    assert told.status == 0 and "WARNING" not in told.out
+    with open_current_installation(config) as installation, installation.store.registry.transaction(write=True) as live:
+        (following,) = [one for one in live.domain_keys.list("acme.example") if one.state == "next"]
+        live.domain_keys.set_announced("acme.example", following.certificate.thumbprint, 1_800_000_000.0)
+    assert "WARNING" not in cli("domain", "key", "rollover", "acme.example", "--now", *here).out
     assert cli("domain", "key", "retire", "acme.example", key.certificate.thumbprint[:20], *here).status == 0
     assert "denied by the trust list" in cli(*brought, tmp_path / "password", *here).err
     assert "--with-keys" in cli("domain", "remove", "acme.example", *here).err
