@@ -6,6 +6,7 @@ unless a Sender says who sent it (RFC 5322 section 3.6.2).
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.mail.address import Address, Group, Mailbox, parse_address_list
@@ -56,6 +57,7 @@ def read_author(headers: HeaderBlock) -> Author:
     return Author(people, senders[0] if senders else None)
 
 
+@lru_cache(maxsize=64)  # the same field is read at the door, for signing and as the author of an original
 def _people(field: Field) -> tuple[Mailbox, ...]:
     if len(field.raw) > _READ_BYTES:
         raise UnreadableMail(f"the {field.name} field is longer than {_READ_BYTES} bytes")

@@ -23,6 +23,7 @@ _METHOD = re.compile(rb"(?:\A|[\r\n])METHOD[ \t]*[:;]", re.IGNORECASE)
 _CMS_TYPES = frozenset(("application/pkcs7-mime", "application/x-pkcs7-mime"))
 _CMS_FILE = re.compile(r".+\.p7[ms]", re.IGNORECASE | re.DOTALL)
 _PGP_BLOCK = re.compile(rb"-----BEGIN PGP (SIGNED )?MESSAGE-----")
+_ARMOR_BYTES = 1 << 16  # an armored mail begins with it, after a few words at most
 _LOOK_BYTES = 1 << 20  # METHOD stands in the first lines of a calendar
 _CMS_ENCRYPTED = (
     bytes.fromhex("06092a864886f70d010703"),  # envelopedData, RFC 5652 section 6
@@ -76,7 +77,7 @@ def protection_of(message: Message) -> Protection:
 
 def _armored(message: Message) -> Protection:
     """OpenPGP without MIME: an armor line at the beginning of a line of the text (RFC 9580 section 6.2)."""
-    for block in _PGP_BLOCK.finditer(message.body):
+    for block in _PGP_BLOCK.finditer(message.body[:_ARMOR_BYTES]):
         if block.start() == 0 or message.body[block.start() - 1] == 0x0A:
             return "pgp-signed" if block[1] else "pgp-encrypted"
     return "none"

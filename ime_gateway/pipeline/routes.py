@@ -8,7 +8,7 @@ from ime_gateway.base.errors import UnreadableMail
 from ime_gateway.mail.address import parse_path
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.queue import LeasedRow, Origin
-from ime_gateway.settings.inheritance import recipient_settings
+from ime_gateway.settings.inheritance import encryption_of, partner_route
 
 
 def route_of(view: SiteView, default_route: str, origin: Origin, domain: str) -> str | None:
@@ -22,7 +22,7 @@ def route_of(view: SiteView, default_route: str, origin: Origin, domain: str) ->
         return (managed.return_to or managed.deliver_to) if origin == "internal" else managed.deliver_to
     if origin == "internet":
         return None
-    return recipient_settings(view.policy, view.partners, {}, domain).route.value or default_route
+    return partner_route(view.partners, domain) or default_route
 
 
 def must_wait(view: SiteView, leased: LeasedRow) -> bool:
@@ -35,8 +35,7 @@ def must_wait(view: SiteView, leased: LeasedRow) -> bool:
     address = _key(leased.row.recipient)
     if address.rpartition("@")[2] in view.managed:
         return False
-    settings = recipient_settings(view.policy, view.partners, view.addresses, address)
-    return settings.encryption.value == "mandatory"
+    return encryption_of(view.policy, view.partners, view.addresses, address) == "mandatory"
 
 
 def _key(recipient: str) -> str:

@@ -103,6 +103,19 @@ def recipient_settings(
     )
 
 
+def partner_route(partners: Mapping[str, PartnerDomain], domain: str) -> str:
+    """The next hop that a domain outside inherits; empty: `[delivery] default_route`. Asked for each delivery."""
+    return str(_inherited(tuple(_tables(partners, domain)), "route").value)
+
+
+def encryption_of(
+    policy: Policy, partners: Mapping[str, PartnerDomain], addresses: Mapping[str, AddressSettings], address: str
+) -> Encryption:
+    """Whether mail to an address outside (`Address.key`) must be encrypted. Asked for each delivery."""
+    tables = tuple(_tables(partners, address.rpartition("@")[2]))
+    return _encryption(policy, tables, addresses.get(address)).value
+
+
 def sender_settings(
     managed: Mapping[str, ManagedDomain], addresses: Mapping[str, AddressSettings], address: str
 ) -> SenderSettings:
