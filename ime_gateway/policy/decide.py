@@ -102,9 +102,9 @@ def _protection(recipient: RecipientFacts, facts: Facts) -> RecipientPlan:
         detail = _because(f'encryption = "never" for this recipient{origin}', recipient, message)
         return replace(blank, reason=Reason.METHOD_DISABLED, detail=detail)
     choice = choose(recipient, policy.hierarchy)
-    blank = replace(blank, not_taken=choice.not_taken, considered=choice.considered)
     if choice.candidate is not None:
         return _protected(blank, choice, overruled=message.wants_plain)
+    blank = replace(blank, not_taken=choice.not_taken, considered=choice.considered)
     unanswered = next((one for one in recipient.personal if one.reason is Reason.LOOKUP_TIMEOUT), None)
     if unanswered is not None:  # a directory that is down must not decide that mail leaves in clear
         return replace(blank, reason=unanswered.reason, detail=unanswered.detail)
@@ -128,6 +128,8 @@ def _with_additional(plan: RecipientPlan, facts: Facts) -> RecipientPlan:
     """The plan with the certificates of `[policy] additional_certificates`; without protection when one of them
     cannot be used. What an archive is owed cannot be made up for later, and leaving the encryption away instead
     would be worse; so such mail waits for the administrator, who was warned long before (`admin/expiry`)."""
+    if not facts.additional:
+        return plan
     unusable = next((one for one in facts.additional if not one.usable), None)
     if unusable is not None:
         detail = f"an additional certificate of [policy] cannot be used: {unusable.detail}"
@@ -151,6 +153,8 @@ def _protected(blank: RecipientPlan, choice: Choice, *, overruled: bool) -> Reci
         detail=choice.detail,
         keys=(choice.candidate.thumbprint,),
         oaep=choice.candidate.reads_oaep,
+        not_taken=choice.not_taken,
+        considered=choice.considered,
     )
 
 
@@ -160,18 +164,22 @@ def _group(plans: list[RecipientPlan], facts: Facts) -> tuple[RecipientPlan, ...
     Plain mail names nobody, so all its recipients share one. Whoever gets other content (opened, signed,
     with its recipients inside) gets another envelope."""
     numbers: dict[tuple[object, ...], int] = {}
-    numbered = []
-    for plan in plans:
-        kind = "plain" if plan.protection == "none" else "unserved" if plan.protection is None else "smime"
-        alone = kind == "smime" and (plan.blind or plan.copy == "sent")
-        key = (kind, f"{plan.copy} {plan.address.key}" if alone else "", plan.signed_by, plan.bound, plan.version)
-        number = numbers.setdefault(key, len(numbers) + 1)
-        numbered.append(replace(plan, group=number))
-    gcm_groups = _gcm_groups(numbered, facts)
-    return tuple(replace(plan, cipher=_cipher(plan, gcm_groups, facts)) for plan in numbered)
+    envelopes = [numbers.setdefault(_envelope(plan), len(numbers) + 1) for plan in plans]
+    gcm = _read_by_all(plans, envelopes, facts)
+    return tuple(
+        replace(plan, group=number, cipher=_cipher(plan, facts, read_by_all=number in gcm))
+        for plan, number in zip(plans, envelopes, strict=True)
+    )
 
 
-def _cipher(plan: RecipientPlan, gcm_groups: set[int], facts: Facts) -> Cipher | None:
+def _envelope(plan: RecipientPlan) -> tuple[object, ...]:
+    """What two recipients must have in common to share an envelope."""
+    kind = "plain" if plan.protection == "none" else "unserved" if plan.protection is None else "smime"
+    alone = kind == "smime" and (plan.blind or plan.copy == "sent")
+    return kind, f"{plan.copy} {plan.address.key}" if alone else "", plan.signed_by, plan.bound, plan.version
+
+
+def _cipher(plan: RecipientPlan, facts: Facts, *, read_by_all: bool) -> Cipher | None:
     """AES-256-CBC unless every reader of the envelope is known to read GCM: Outlook's classic
     versions cannot (RFC 8551 section 2.7 leaves the choice to known capabilities). A partner's gateway that binds
     recipients always reads GCM."""
@@ -182,15 +190,15 @@ def _cipher(plan: RecipientPlan, gcm_groups: set[int], facts: Facts) -> Cipher |
     choice = facts.policy.content_cipher
     if choice != "auto":
         return choice
-    return "aes-256-gcm" if plan.group in gcm_groups else "aes-256-cbc"
+    return "aes-256-gcm" if read_by_all else "aes-256-cbc"
 
 
-def _gcm_groups(plans: list[RecipientPlan], facts: Facts) -> set[int]:
+def _read_by_all(plans: list[RecipientPlan], envelopes: list[int], facts: Facts) -> set[int]:
     """The envelopes in which each reader reads GCM. One certificate may be that of several people (a shared
     mailbox), of whom each has programs of their own: so people are asked, not certificates."""
     archived = all(one.reads_gcm for one in facts.additional)
     everybody: dict[int, bool] = {}
-    for plan, recipient in zip(plans, facts.recipients, strict=True):
+    for plan, number, recipient in zip(plans, envelopes, facts.recipients, strict=True):
         used = [one for one in (*recipient.personal, *recipient.domain) if one.thumbprint in plan.keys]
-        everybody[plan.group] = everybody.get(plan.group, archived) and all(one.reads_gcm for one in used)
-    return {group for group, reads_all in everybody.items() if reads_all}
+        everybody[number] = everybody.get(number, archived) and all(one.reads_gcm for one in used)
+    return {number for number, reads_all in everybody.items() if reads_all}
