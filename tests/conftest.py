@@ -10,9 +10,9 @@ from tests import pki
 from tests.vectors import vectors_folder
 
 
-def pytest_runtest_setup() -> None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before fixtures of any scope."""
-    pki.begin_test()
+    pki.begin_test(item.path.name)
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,8 @@
 """A public key infrastructure in the process: CAs and people with any virtue or fault a test needs.
 
 RSA keys are the only slow part, so they are drawn from a small stock that is kept between runs
-(`.pytest_cache`, never in the repository) and used in turn: no two entities of one test share one,
-nor two that live at one time.
+(`.pytest_cache`, never in the repository) and used in turn: no two entities of one module of tests
+share one, nor two that live at one time.
 
     ca = make_ca("Acme Root")
     alice = make_user("alice@acme.example", ca)
@@ -41,12 +41,16 @@ EMAIL_PROTECTION = ExtendedKeyUsageOID.EMAIL_PROTECTION
 _STOCK = Path(__file__).resolve().parent.parent / ".pytest_cache" / "pki-keys"
 _numbers = itertools.count()
 _living: "WeakValueDictionary[int, Entity]" = WeakValueDictionary()  # by their identity; several may have one key
-_of_this_test: set[int] = set()  # identities of keys whose entities may live on as files only
+_of_this_module: set[int] = set()  # identities of keys whose entities may live on as files or loaded keys only
+_module = ""
 
 
-def begin_test() -> None:
-    """Keys of earlier tests may be used again, unless their entities live on."""
-    _of_this_test.clear()
+def begin_test(module: str) -> None:
+    """Keys of earlier modules may be used again, unless their entities live on."""
+    global _module
+    if module != _module:
+        _of_this_module.clear()
+        _module = module
 
 
 @cache
@@ -71,7 +75,7 @@ def rsa_key(number: int, bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 def new_key(kind: str = "rsa", bits: int = 2048) -> PrivateKey:
-    """A key that no other entity of this test has, nor any living one.
+    """A key that no other entity of this module has, nor any living one.
 
     kind: rsa, ec (or p256), p384, p521, ed25519, x25519."""
     if kind in CURVES:
@@ -82,9 +86,9 @@ def new_key(kind: str = "rsa", bits: int = 2048) -> PrivateKey:
         return ed25519.Ed25519PrivateKey.generate()
     turns = itertools.chain((next(_numbers) % 64 for _ in range(64)), itertools.count(64))
     stock = (rsa_key(turn, bits) for turn in turns)
-    taken = _of_this_test.union(id(one.key) for one in list(_living.values()))
+    taken = _of_this_module.union(id(one.key) for one in list(_living.values()))
     found = next(key for key in stock if id(key) not in taken)
-    _of_this_test.add(id(found))
+    _of_this_module.add(id(found))
     return found
 
 
