@@ -19,13 +19,12 @@ from pathlib import Path
 import structlog
 
 from ime_gateway.app.board import Board, WorkerState
+from ime_gateway.app.children import start_web, start_worker
 from ime_gateway.app.installation import load_installation, open_installation
 from ime_gateway.app.logs import configure_logs
 from ime_gateway.app.only_one import only_one
 from ime_gateway.app.preflight.run import refuse_unfit
 from ime_gateway.app.sockets import bind_host_and_port, bind_listeners, port_of
-from ime_gateway.app.web_process import run_web
-from ime_gateway.app.worker import run_worker
 from ime_gateway.base.errors import ConfigurationError
 from ime_gateway.settings.model import Settings
 from ime_gateway.smtp.limits import NOT_SERVING
@@ -118,7 +117,7 @@ class Supervisor:
         def start() -> SpawnProcess:
             self._board.set_state(index, WorkerState.STARTING)
             arguments = (self._config, index, os.getpid(), self._sockets, self._board, self._connections)
-            process = self._context.Process(target=run_worker, args=arguments, name=f"ime-gateway worker {index}")
+            process = self._context.Process(target=start_worker, args=arguments, name=f"ime-gateway worker {index}")
             process.start()
             return process
 
@@ -127,7 +126,7 @@ class Supervisor:
     def _start_web(self) -> SpawnProcess:
         ports = {name: port_of(listening) for name, listening in self._sockets.items()}
         arguments = (self._config, os.getpid(), self._web, self._portal, self._metrics, ports, self._board)
-        process = self._context.Process(target=run_web, args=arguments, name="ime-gateway web")
+        process = self._context.Process(target=start_web, args=arguments, name="ime-gateway web")
         process.start()
         return process
 

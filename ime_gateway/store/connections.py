@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
@@ -24,7 +23,7 @@ from sqlalchemy.pool import QueuePool
 from ime_gateway.base.errors import ConfigurationError, StoreUnavailable
 from ime_gateway.store.dialect import POSTGRESQL, SQLITE, Dialect, Transaction
 from ime_gateway.store.master_key import COPY_BACK
-from ime_gateway.store.storage_errors import storage_errors
+from ime_gateway.store.storage_errors import driver_errors, storage_errors
 
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -117,7 +116,7 @@ class Connections:
                 self._check_identity(pooled.info)
             except BaseException:
                 # Rolled back by name: a closed connection keeps its lock as long as a cursor of it lives.
-                with suppress(sqlite3.Error, psycopg.Error):
+                with suppress(*driver_errors()):
                     pooled.rollback()
                 pooled.invalidate()  # whatever state it is in: the next group starts with a new one
                 raise
@@ -140,7 +139,7 @@ class Connections:
             pooled = self.engine.raw_connection()
             try:
                 yield Transaction(pooled.cursor(), self.dialect)
-            except (sqlite3.Error, psycopg.Error):
+            except driver_errors():
                 pooled.invalidate()
                 raise
             finally:

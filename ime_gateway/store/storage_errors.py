@@ -6,10 +6,10 @@ of a statement, which are people's addresses and mail.
 
 import errno
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ime_gateway.base.errors import StoreUnavailable
@@ -29,13 +29,23 @@ _SIGNS = (
 )
 
 
+def driver_errors() -> tuple[type[Exception], ...]:
+    """What the drivers raise. That of PostgreSQL takes long to load, and its errors only come where it is in use."""
+    psycopg = sys.modules.get("psycopg")
+    return (sqlite3.Error, psycopg.Error) if psycopg else (sqlite3.Error,)
+
+
 @contextmanager
 def storage_errors() -> Iterator[None]:
     """Inside, every error of database and disk becomes StoreUnavailable."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, psycopg.Error, OSError) as error:
+    except _failures() as error:
         raise unavailable(error) from error
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    return (SQLAlchemyError, OSError, *driver_errors())
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:
@@ -45,10 +55,8 @@ def unavailable(error: BaseException) -> StoreUnavailable:
         if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return StoreUnavailable("the disk of the store is full", f"{cause.strerror}: {cause.filename or ''}")
         return StoreUnavailable("the disk of the store cannot be used", f"{cause.strerror}: {cause.filename or ''}")
-    if isinstance(cause, psycopg.Error):
-        text = cause.diag.message_primary or str(cause).partition("\n")[0]
-    else:
-        text = str(cause).partition("\n")[0]
+    diagnosis = getattr(cause, "diag", None)  # PostgreSQL's
+    text = getattr(diagnosis, "message_primary", None) or str(cause).partition("\n")[0]
     for sign, sentence in _SIGNS:
         if sign in text:
             return StoreUnavailable(sentence, f"{type(cause).__name__}: {text}")

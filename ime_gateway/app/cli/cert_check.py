@@ -11,7 +11,6 @@ from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, config_path, read_file
 from ime_gateway.app.cli.show import as_json, say
 from ime_gateway.app.installation import open_current_installation
-from ime_gateway.app.logs import silent_logs
 from ime_gateway.app.system_clock import SystemClock
 from ime_gateway.base.errors import UnreadableCertificate, UserError
 from ime_gateway.certs.bundle import read_bundle
@@ -43,6 +42,7 @@ def check(
     """Say of each candidate whether mail would use it, and everything that was looked at."""
     # Only here: the whole mail path is not needed by other commands.
     from ime_gateway.app.certificate_checker import CertificateChecker
+    from ime_gateway.app.logs import silent_logs
 
     certificates = _in_file(Path(subject)) if "@" not in subject and Path(subject).is_file() else None
     moment, ours = SystemClock().now(), False

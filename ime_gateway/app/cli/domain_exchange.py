@@ -2,17 +2,17 @@
 
 import asyncio
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ime_gateway.admin.announce_desk import announced_json
-from ime_gateway.admin.partner_test_desk import PartnerTestDesk, Result
-from ime_gateway.app.assemble import build_announcements, build_outbox, build_writer
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path
 from ime_gateway.app.cli.show import as_json, as_pairs, say
 from ime_gateway.app.installation import open_current_installation
 from ime_gateway.base.errors import GatewayError, UserError
+
+if TYPE_CHECKING:
+    from ime_gateway.admin.partner_test_desk import PartnerTestDesk, Result
 
 _POLL_SECONDS = 0.5
 
@@ -33,6 +33,10 @@ def announce(
     json: JsonOption = False,
 ) -> None:
     """Tell partners by signed mail which certificate comes next (see: domain key rollover)."""
+    # Only here: other commands for domains do not need what writes mail.
+    from ime_gateway.admin.announce_desk import announced_json
+    from ime_gateway.app.assemble import build_announcements
+
     with open_current_installation(config_path(context, config)) as installation:
         told = asyncio.run(build_announcements(installation).announce(domain, actor(), to))
     if json:
@@ -60,6 +64,9 @@ def test(
     json: JsonOption = False,
 ) -> None:
     """Prove that mail is encrypted and signed both ways. Exit status 0 only when both directions are proved."""
+    from ime_gateway.admin.partner_test_desk import PartnerTestDesk
+    from ime_gateway.app.assemble import build_outbox, build_writer
+
     try:
         with open_current_installation(config_path(context, config)) as installation:
             desk = PartnerTestDesk(installation.store.registry, build_outbox(installation), build_writer(installation))
@@ -82,7 +89,7 @@ def test(
         raise typer.Exit(1)
 
 
-def _wait(desk: PartnerTestDesk, token_hash: str, seconds: float) -> Result:
+def _wait(desk: "PartnerTestDesk", token_hash: str, seconds: float) -> "Result":
     """Ask the store until the answer is there; the running gateway takes it."""
     ends = time.monotonic() + seconds
     while True:
@@ -92,7 +99,7 @@ def _wait(desk: PartnerTestDesk, token_hash: str, seconds: float) -> Result:
         time.sleep(_POLL_SECONDS)
 
 
-def _print(result: Result) -> None:
+def _print(result: "Result") -> None:
     there, here = result["there"], result["here"]
     assert isinstance(there, dict)
     say(f"{result['domain']} to {result['partner']}")

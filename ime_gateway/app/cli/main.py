@@ -4,53 +4,72 @@ Exit status 0 done, 1 refused with a sentence on standard error, 2 wrong usage. 
 in the morning gets sentences, never a traceback; what only a programmer can use goes into a file.
 """
 
-import importlib.metadata
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ime_gateway.app.cli import (
-    admin,
-    ca,
-    cert,
-    check,
-    doctor,
-    domain,
-    explain,
-    ime,
-    init,
-    queue,
-    serve,
-    site,
-    track,
-    trust,
-    upgrade,
-)
 from ime_gateway.app.cli.options import ConfigOption
 from ime_gateway.app.cli.show import say, say_error
+from ime_gateway.app.loading import load
 from ime_gateway.base.errors import GatewayError
 
+_MODULES = {
+    "init": "init",
+    "check": "check",
+    "apply": "site",
+    "export": "site",
+    "serve": "serve",
+    "upgrade": "upgrade",
+    "explain": "explain",
+    "track": "track",
+    "doctor": "doctor",
+    "queue": "queue",
+    "cert": "cert",
+    "ca": "ca",
+    "trust": "trust",
+    "domain": "domain",
+    "ime": "ime",
+    "admin": "admin",
+}
+"""Which module of this folder has which command or group; none is imported before it is asked for."""
 
-def build() -> typer.Typer:
-    """The whole command tree."""
-    app = typer.Typer(name="ime-gateway", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+class _Commands(typer.core.TyperGroup):
+    """The root of the tree. Whoever types one command waits for what that command needs, and not for all of them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands:
+            wanted = [cmd_name] if cmd_name in _MODULES else _MODULES  # all of them, to say which was meant
+            self.commands.update(typer.main.get_group(build(wanted)).commands)
+        return self.commands.get(cmd_name)
+
+
+def build(names: Iterable[str] = _MODULES) -> typer.Typer:
+    """The command tree, or what of it stands below these names of commands and groups."""
+    app = typer.Typer(
+        name="ime-gateway",
+        cls=_Commands,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
     app.callback()(_root)
-    for module in (init, check, site, serve, upgrade, explain, track, doctor):
-        module.register(app)
-    app.add_typer(queue.commands(), name="queue")
-    app.add_typer(cert.commands(), name="cert")
-    app.add_typer(ca.commands(), name="ca")
-    app.add_typer(trust.commands(), name="trust")
-    app.add_typer(domain.commands(), name="domain")
-    app.add_typer(ime.commands(), name="ime")
-    app.add_typer(admin.commands(), name="admin")
+    modules = dict.fromkeys(_MODULES[name] for name in names)
+    for name, module in zip(modules, load(f"ime_gateway.app.cli.{module}" for module in modules), strict=True):
+        if hasattr(module, "register"):
+            module.register(app)
+        else:
+            app.add_typer(module.commands(), name=name)
     return app
 
 
@@ -64,7 +83,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> None:
-    command = typer.main.get_command(build())
+    command = typer.main.get_command(build(()))
     try:
         command.main(args=None if arguments is None else list(arguments), prog_name="ime-gateway")
     except GatewayError as error:
@@ -84,6 +103,8 @@ def _end_output() -> None:
 
 def _say_version(wanted: bool) -> None:
     if wanted:
+        import importlib.metadata  # takes long, and nothing else needs it
+
         say(f"ime-gateway {importlib.metadata.version('ime-gateway')}")
         raise typer.Exit
 

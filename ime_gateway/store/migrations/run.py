@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from ime_gateway.base.errors import StoreUnavailable
 from ime_gateway.store.connections import Connections
 from ime_gateway.store.schema import meta, site
+
+KNOWN = sorted(file.name[1:5] for file in (Path(__file__).parent / "versions").glob("v[0-9]*.py"))
+"""Numbers of all migrations of this program, each from the name of its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +39,7 @@ def upgrade(connections: Connections, key_id: str) -> None:
         state = _state(connection)
         if state.kind == "newer":
             raise StoreUnavailable(newer_sentence(state))
-        configuration = _configuration()
-        configuration.attributes["connection"] = connection
-        command.upgrade(configuration, "head")
+        _run_missing(connection)
         _first_rows(connection, key_id)
 
 
@@ -62,21 +59,29 @@ def newer_sentence(state: SchemaState) -> str:
 
 def _state(connection: Connection) -> SchemaState:
     """A number that this program does not know was given by a newer one: released migrations never go away."""
-    found = "".join(MigrationContext.configure(connection).get_current_heads()[:1])
-    script = ScriptDirectory.from_config(_configuration())
-    wanted = script.get_current_head() or ""
+    found, wanted = _found(connection), KNOWN[-1]
     if found == wanted:
         return SchemaState("current", found, wanted)
     if not found:
         return SchemaState("missing", found, wanted)
-    known = {revision.revision for revision in script.walk_revisions()}
-    return SchemaState("older" if found in known else "newer", found, wanted)
+    return SchemaState("older" if found in KNOWN else "newer", found, wanted)
 
 
-def _configuration() -> Config:
+def _found(connection: Connection) -> str:
+    """What Alembic has noted in the database; asked whenever it is opened, and Alembic takes long to load."""
+    if not inspect(connection).has_table("alembic_version"):
+        return ""
+    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
+
+
+def _run_missing(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
     configuration = Config()
     configuration.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    return configuration
+    configuration.attributes["connection"] = connection
+    command.upgrade(configuration, "head")
 
 
 def _first_rows(connection: Connection, key_id: str) -> None:

@@ -1,9 +1,13 @@
 """Migrations make exactly the schema that the store describes, on both engines."""
 
+from pathlib import Path
+
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
+from ime_gateway.store.migrations import run
 from ime_gateway.store.schema import metadata
 from tests.integration.store_contract.databases import TestDatabase
 
@@ -14,6 +18,12 @@ def test_the_migrated_schema_is_the_described_one(database: TestDatabase) -> Non
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
+
+
+def test_the_names_of_the_files_are_what_alembic_reads_in_them() -> None:
+    script = ScriptDirectory(str(Path(run.__file__).parent))
+    assert sorted(revision.revision for revision in script.walk_revisions()) == run.KNOWN
+    assert run.KNOWN[-1] == script.get_current_head()
 
 
 def test_migrating_again_changes_nothing(database: TestDatabase) -> None:

@@ -157,6 +157,28 @@ def test_the_program_itself(config: Path) -> None:
     assert version.returncode == 0 and version.stdout.startswith("ime-gateway 0.")
 
 
+def test_all_commands_are_listed() -> None:
+    root = typer.main.get_command(build())
+    assert root.list_commands(None) == list(root.commands)
+
+
+def test_a_misspelt_command_is_guessed(cli) -> None:
+    assert "Did you mean 'domain'" in cli("domian").err
+
+
+def test_a_command_waits_only_for_what_it_needs(config: Path) -> None:
+    program = (
+        "import sys\nfrom ime_gateway.app.cli.main import run\ntry:\n    run()\n"
+        "finally:\n    print(*sys.modules, file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", program, "queue", "list", "-c", config]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = ended.stderr.split()
+    assert "ime_gateway.app.cli.queue" in loaded
+    for needless in ("alembic", "psycopg", "numpy", "flask", "structlog", "webui", "ime_gateway.pipeline"):
+        assert needless not in loaded
+
+
 def test_strangers_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "a\x1b[2Jb\x07\r\u202ec [bold]d[/bold]\x9b"
     as_table(("x",), [(hostile,)], empty="")
