@@ -1,5 +1,7 @@
 """A gateway process for tests and benchmarks: `ime-gateway` as an administrator runs it, on free ports of loopback."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -13,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ime_gateway.app.cli.main import run
+
 COMMANDS = Path(sys.executable).parent
 
 
@@ -23,11 +27,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def said_here(*words: str) -> str:
+    """Standard output of `ime-gateway WORDS`, run in this process: for what prepares a test, or asks again and again,
+    and is tested as a process elsewhere."""
+    before = sys.excepthook
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        try:
+            run(words)
+        except SystemExit as ended:
+            assert not ended.code, f"ime-gateway {' '.join(words)}: exit {ended.code}"
+        finally:
+            sys.excepthook = before
+    return said.getvalue()
+
+
 class Gateway:
     """One installation in `folder`/gw and the process that serves it."""
 
     def __init__(self, folder: Path, *, store: str = "", environment: Mapping[str, str] | None = None) -> None:
-        """`environment`: added to that of the gateway's commands and processes."""
+        """`environment`: added to that of the gateway's processes and of its commands, `init` excepted."""
         self.folder = folder
         self._environment = {**os.environ, **(environment or {})}
         self.config = folder / "gw" / "gateway.toml"
@@ -36,7 +54,7 @@ class Gateway:
         self.web_port = free_port()
         self.portal_port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        made = self.command("init", str(folder / "gw"), *(["--store", store] if store else []), config=False)
+        made = said_here("init", str(folder / "gw"), *(["--store", store] if store else []))
         self.password = next(
             line.split(":", 1)[1].strip() for line in made.splitlines() if line.lower().startswith("one-time password")
         )
@@ -162,7 +180,7 @@ address = ""
     def wait_until_empty(self, seconds: float = 60.0) -> None:
         """Until the queue holds nothing."""
         deadline = time.monotonic() + seconds
-        while lines := self.json("queue", "list"):
+        while lines := json.loads(said_here("queue", "list", "--json", "-c", str(self.config))):
             assert time.monotonic() < deadline, f"still queued: {lines[:3]}\n{self.log()}"
             time.sleep(0.2)
 
