@@ -28,6 +28,7 @@ from ime_gateway.ports.relay import OutboundMail, RelayResult
 from ime_gateway.settings.model import Settings
 from ime_gateway.settings.site import ManagedDomain, PartnerDomain, Policy
 from ime_gateway.store.database import open_store
+from tests.migrated import place_migrated
 from tests.pki import Entity, make_ca, make_user
 
 PSEUDO = "ime@imepseudodomain.local"
@@ -182,9 +183,10 @@ def make_core(
     anna, bob, carol, dora and emil have good certificates, frank an expired, greta a self-signed
     one, everybody else none; partner.example has a domain certificate, strict.example has none.
     """
+    database = folder / f"gateway-{next(_numbers)}.db"
     settings = Settings.model_validate(
         {
-            "store": {"url": f"sqlite:///{folder}/gateway-{next(_numbers)}.db"},
+            "store": {"url": f"sqlite:///{database}"},
             "smtp": {"hostname": "gw.acme.example", **smtp},
             "lookup": lookup or {},
             "listener": listeners
@@ -195,8 +197,8 @@ def make_core(
         }
     )
     key = secrets.token_bytes(32)
+    place_migrated(database, key)
     store = open_store(settings.store.url, key, folder, SystemClock(), secrets.token_bytes)
-    store.migrate()
     core = Core(Installation(folder / "gateway.toml", settings, key, store))
     core.configure(_acme)
     return core

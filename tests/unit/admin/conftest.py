@@ -13,6 +13,7 @@ from ime_gateway.admin.site_report import ApplyReport
 from ime_gateway.ports.registry import Registry
 from ime_gateway.settings.load import load_site
 from ime_gateway.store.database import Store, open_store
+from tests.migrated import place_migrated
 from tests.pki import NOW, Entity, make_ca, make_user
 
 
@@ -35,8 +36,8 @@ def clock() -> FixedClock:
 def store(tmp_path: Path, clock: FixedClock) -> Iterator[Store]:
     folder = tmp_path / "store"
     folder.mkdir()
+    place_migrated(folder / "gateway.db", bytes(32))
     opened = open_store(f"sqlite:///{folder}/gateway.db", bytes(32), folder, clock, secrets.token_bytes)
-    opened.migrate()
     yield opened
     opened.close()
 
