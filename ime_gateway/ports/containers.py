@@ -66,9 +66,10 @@ MOST_PENDING = 20
 class Asking:
     """What became of the wish to ask a mailbox about a signer."""
 
-    why: Literal["asked", "open", "full", "revoked"]
+    why: Literal["asked", "open", "full", "revoked", "approved"]
     """Asked now; asked before and not answered; not asked, because too many other questions to the mailbox are open;
-    not asked, because an administrator has revoked this signer for this person."""
+    not asked, because an administrator has revoked this signer for this person, or because the signer was approved
+    while the container was looked at."""
     sent_at: float = 0.0
     """`open`: when it was asked, seconds since 1970 UTC."""
     unanswered: int = 0

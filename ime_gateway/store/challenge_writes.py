@@ -56,7 +56,7 @@ class Confirmation:
 
 
 def insert_challenges(transaction: Transaction, requests: list[ChallengeRequest]) -> list[Asking]:
-    """Ask each challenge unless it is asked already, the person has too many, or the signer was revoked."""
+    """Ask each challenge unless it is asked already, the person has too many, or the signer is decided about."""
     answers: dict[int, Asking] = {}
     for number, request in sorted(enumerate(requests), key=lambda one: one[1].challenge.address):
         answers[number] = _ask(transaction, request)
@@ -72,6 +72,8 @@ def _ask(transaction: Transaction, request: ChallengeRequest) -> Asking:
     states = pin_states(transaction, address)
     if states.get(thumbprint) == "revoked":
         return Asking("revoked")
+    if states.get(thumbprint) == "approved":  # by the answer to an earlier question, a moment ago
+        return Asking("approved")
     waiting: dict[str, float] = dict(transaction.run(_OPEN_CHALLENGES, (address, challenge.sent_at)))
     if thumbprint in waiting and waiting[thumbprint] > request.renew_before:
         return Asking("open", sent_at=waiting[thumbprint], pinned=thumbprint in states)

@@ -87,8 +87,8 @@ class MemoryContainers:
         renew_before: float = -inf,
     ) -> Asking:
         before = self.known.get((challenge.address, challenge.certificate.thumbprint))
-        if before is not None and before.state == "revoked":
-            return Asking("revoked")
+        if before is not None and before.state != "pending":
+            return Asking(before.state)
         open_now = [
             one
             for one in self.asked.values()

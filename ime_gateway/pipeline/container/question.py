@@ -123,6 +123,8 @@ def _refusal(asking: Asking, question: Question, message_id: str) -> Refused:
         case "full":
             detail = f"{asking.unanswered} questions to {person} are unanswered, and many more signers wait;"
             detail += " answer one, or tell the administrator"
+        case "approved":
+            detail = "this signer was confirmed a moment ago; this mail then goes by itself"
         case "revoked":
             detail = "this certificate was revoked as signer by an administrator"
     temporary = asking.why != "revoked"

@@ -251,6 +251,10 @@ class ContainerContract:
             assert await world.containers.open_challenge("t1", world.now()) is None
             assert not await world.containers.confirm("t1", answer, [make_event("accepted", id="c2")])
             assert world.told("c2") == []
+            late = await world.containers.challenge(ask(world, "t3", signer), world.parcel(ANNA), (), 3)
+            assert late == Asking("approved")  # the container was looked at before the answer came
+            assert world.promised() == [mail.id]
+            assert await world.containers.pins(ANNA) == (answer,)
 
         asyncio.run(walk())
 

@@ -110,6 +110,7 @@ class _Answers:
     [
         (Asking("full", unanswered=3, pinned=False), "451 4.7.1", "3 questions to anna@acme.example are unanswered"),
         (Asking("revoked"), "554 5.7.1", "revoked as signer by an administrator"),
+        (Asking("approved"), "451 4.7.1", "confirmed a moment ago; this mail then goes by itself"),
     ],
 )
 def test_what_else_may_come_of_it(core: Core, asking: Asking, begins: str, says: str) -> None:
