@@ -30,6 +30,7 @@ _MODULES = {
     "explain": "explain",
     "track": "track",
     "doctor": "doctor",
+    "exchange-kit": "exchange_kit",
     "queue": "queue",
     "cert": "cert",
     "ca": "ca",

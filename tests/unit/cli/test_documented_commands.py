@@ -9,7 +9,7 @@ import typer.main
 from ime_gateway.app.cli.main import build
 
 ROOT = Path(__file__).parents[3]
-PAGES = ("README.md", "docs/partners.md", "docs/decisions.md", "config/README.md", "CHANGELOG.md")
+PAGES = ("README.md", "docs/partners.md", "docs/exchange.md", "docs/decisions.md", "config/README.md", "CHANGELOG.md")
 _TYPED = re.compile(r"\bime-gateway ([a-z][a-z -]*)")
 _TABLE = re.compile(r"`((?:domain|cert|ca|trust)(?: key)?) ((?:[a-z-]+, )+[a-z-]+)`")
 
