@@ -36,7 +36,7 @@ check: $(VENV)/.ready
 	@$(BIN)/lint-imports --no-cache
 
 test: check
-	@sh tests/debian_packages.sh $(INSTALL) openssl gpgsm gnupg postfix dovecot-imapd dovecot-lmtpd slapd ldap-utils postgresql chromium libatomic1 systemd
+	@sh tests/debian_packages.sh $(INSTALL) openssl gpgsm gnupg postfix dovecot-imapd dovecot-lmtpd slapd ldap-utils samba samba-common-bin samba-ad-provision samba-dsdb-modules samba-vfs-modules ldb-tools postgresql chromium libatomic1 systemd
 	@echo "== Tests"
 	@$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST)
 

@@ -18,8 +18,8 @@ case "$missing" in *postfix*)
     other=$(dpkg-query -W -f '${Package} ${Status} ${Provides}\n' 2>/dev/null \
         | awk '/ok installed/ && /mail-transport-agent/ {print $1}' | head -n 1)
     if [ -n "$other" ]; then
-        echo "The tests need postfix, but $other is this machine's mail server and will not be replaced." >&2
-        echo "Run the tests on another machine, or install postfix yourself." >&2
+        echo "Postfix is needed, but $other is this machine's mail server and will not be replaced; nothing was" >&2
+        echo "installed. Use another machine, or install postfix yourself." >&2
         exit 1
     fi ;;
 esac
