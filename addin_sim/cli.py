@@ -13,7 +13,12 @@ from typing import Annotated
 
 import typer
 
+from addin_sim.address_list.errors import AddressListError
+from addin_sim.address_list.find_commands import find_command
+from addin_sim.address_list.publish_commands import publish
+from addin_sim.address_list.verify_commands import verify_command
 from addin_sim.compose import compose
+from addin_sim.handing_in import hand_in
 from addin_sim.ime2_pass import Ime2Addin
 from addin_sim.mailbox.interface import MailboxBackend, MailboxError
 from addin_sim.mailbox.opening import require_mailbox
@@ -25,8 +30,9 @@ from addin_sim.raw_mail import UnusableMailError
 from addin_sim.sending import Sent, send_mail
 from addin_sim.sent_items import SyncReport
 from addin_sim.sent_items import sync as sync_mailbox
-from addin_sim.submission import Accepted, Refused, submit
-from addin_sim.terminal import DEFAULT_SETTINGS, AsJson, Screen, SettingsFile, print_json, refuse
+from addin_sim.settings_commands import settings_app
+from addin_sim.submission import Accepted, Refused
+from addin_sim.terminal import DEFAULT_SETTINGS, AsJson, Screen, SettingsFile, print_json, printable, refuse
 from addin_sim.watch import watch as watch_mailbox
 from addin_sim.world.commands import world
 
@@ -39,12 +45,18 @@ app = typer.Typer(
 app.add_typer(world, name="world")
 app.add_typer(outbox, name="outbox")
 app.add_typer(certificate, name="certificate")
+app.add_typer(settings_app, name="settings")
+app.command("find")(find_command)
+app.command()(publish)
+app.command("verify")(verify_command)
 
 
 def run() -> None:
     """Entry point of the program."""
     try:
         app()
+    except AddressListError as error:
+        refuse(printable(str(error)))
     except (SettingsError, UnusableMailError, MailboxError, ProfileError) as error:
         refuse(str(error))
 
@@ -121,12 +133,12 @@ def _pass_of(outlook: OutlookSettings) -> Callable[[MailboxBackend, str], SyncRe
     if outlook.registry.ime_version == 1:
         return sync_mailbox
 
-    def hand_in(recipient: str, data: bytes) -> Accepted | Refused:
-        return submit(outlook.submission, outlook.account.address, [recipient], data)
+    def hand_on(recipient: str, data: bytes) -> Accepted | Refused:
+        return hand_in(outlook, [recipient], data)
 
     keys = own_keys(outlook.profile, outlook.account, time.time())
     return Ime2Addin(
-        outlook, keys, Outbox(outlook.profile), hand_in, clock=time.time, unique=lambda: uuid.uuid4().hex
+        outlook, keys, Outbox(outlook.profile), hand_on, clock=time.time, unique=lambda: uuid.uuid4().hex
     ).one_pass
 
 
@@ -141,6 +153,11 @@ def _require_agreement(outlook: OutlookSettings, wanted: int | None) -> None:
 
 def _report_sending(outlook: OutlookSettings, sent: Sent, as_json: bool) -> None:
     answer = sent.answer
+    groups = dict(sent.expanded.groups) if sent.expanded else {}
+    for address, members in groups.items():
+        typer.echo(f"{address} is a group of {members}", err=True)
+    for remark in sent.expanded.remarks if sent.expanded else ():
+        typer.echo(printable(remark), err=True)
     if as_json:
         print_json(
             {
@@ -153,6 +170,7 @@ def _report_sending(outlook: OutlookSettings, sent: Sent, as_json: bool) -> None
                 "saved_in": sent.saved_in,
                 "outbox_id": sent.outbox_id,
             }
+            | ({"groups": groups} if groups else {})
         )
     elif isinstance(answer, Accepted):
         typer.echo(answer.reply)

@@ -4,27 +4,34 @@ Encrypting to the wrong certificate would give the mail to somebody else, so who
 in time are looked at before each sending (RFC 8550 section 2.3).
 """
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from addin_sim.address_list.errors import AddressListError
+from addin_sim.address_list.finding import find
 from addin_sim.outlook_settings import OutlookSettings, SettingsError
 from addin_sim.own_keys import mail_addresses
 
 
 def ime_certificate(outlook: OutlookSettings, moment: float) -> x509.Certificate:
-    """The configured one, fit to be used at `moment` (seconds since 1970 UTC); else `SettingsError`.
+    """The configured one, else the one in the address list, fit to be used at `moment` (seconds since 1970 UTC).
 
     The local part of an IME address may be chosen freely, so the certificate must be of its domain only. A key
     usage without keyEncipherment is no obstacle: real certificates of confidentiality authorities lack it.
+    Raises `SettingsError`, and `AddressListError` when the address list has none that can be used.
     """
     file = outlook.container.ime_certificate
+    if file is None and outlook.address_list.ldap is not None:
+        return _found(outlook, moment)
     if file is None:
         raise SettingsError(
             "IME 2.0 needs the certificate of the IME address: export it with `ime-gateway ime export-contact` "
-            "and name the file as container.ime_certificate in the settings."
+            "and name the file as container.ime_certificate in the settings, or name the address list that has it in "
+            "[address_list.ldap]."
         )
     certificate = _read(file)
     recipient = outlook.registry.InternalRecipient.lower()
@@ -38,6 +45,13 @@ def ime_certificate(outlook: OutlookSettings, moment: float) -> x509.Certificate
     if not isinstance(certificate.public_key(), rsa.RSAPublicKey):
         raise SettingsError(f"{file}: the certificate of the IME address must have an RSA key.")
     return certificate
+
+
+def _found(outlook: OutlookSettings, moment: float) -> x509.Certificate:
+    found = find(outlook, moment, time.monotonic)
+    if found.chosen is None or found.chosen.certificate is None:
+        raise AddressListError(found.refusal)
+    return found.chosen.certificate
 
 
 def _read(file: Path) -> x509.Certificate:

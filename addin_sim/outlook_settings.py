@@ -9,8 +9,11 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from addin_sim.address_list.settings import AddressListSettings
 
 IME1_RECIPIENT = "ime@imepseudodomain.local"
 """The value of `InternalRecipient` that means IME 1.0: a domain that exists nowhere."""
@@ -46,9 +49,11 @@ class Account(Section):
 
 
 class Submission(Section):
-    """The mail server that takes mail from this Outlook (RFC 6409)."""
+    """The mail server that takes mail from this Outlook: SMTP (RFC 6409), or the Exchange server of `[mailbox]`."""
 
-    host: str = Field(min_length=1)
+    protocol: Literal["smtp", "ews"] = "smtp"
+    """`ews`: the connection of `[mailbox]` sends; nothing else of this table is of meaning then."""
+    host: str = ""
     port: int = Field(default=587, ge=1, le=65535)
     starttls: bool = False
     """Encrypt the connection before anything is said (RFC 3207); the server's certificate is checked."""
@@ -66,7 +71,9 @@ class Submission(Section):
         return os.environ.get(self.password_env, "") if self.password_env else self.password
 
     @model_validator(mode="after")
-    def _one_password(self) -> "Submission":
+    def _complete(self) -> "Submission":
+        if self.protocol == "smtp" and not self.host:
+            raise ValueError("host is missing")
         return _with_one_password(self, self.password, self.password_env)
 
 
@@ -75,6 +82,8 @@ class Registry(Section):
 
     InternalRecipient: str = IME1_RECIPIENT
     """Where internally encrypted mail goes: an address in a domain that Exchange sends to the gateway."""
+    key_path: str = r"HKEY_CURRENT_USER\Software\addin-sim"
+    """The key itself, for `settings export`. The real add-in's is not public; the default is a key of our own."""
 
     _checked = field_validator("InternalRecipient")(_address)
 
@@ -85,28 +94,46 @@ class Registry(Section):
 
 
 class MailboxSettings(Section):
-    """The mailbox behind this Outlook, over IMAP (RFC 3501)."""
+    """The mailbox behind this Outlook, over IMAP (RFC 3501) or EWS (MS-OXWSCORE)."""
 
-    host: str = Field(min_length=1)
+    protocol: Literal["imap", "ews"] = "imap"
+    host: str = ""
     port: int = Field(default=143, ge=1, le=65535)
+    url: str = ""
+    """Of EWS: `https://mail.acme.example/EWS/Exchange.asmx`."""
+    auth: Literal["basic", "ntlm", "bearer"] = "basic"
+    """Of EWS. `bearer`: the password is an access token (OAuth 2.0, RFC 6750)."""
     user: str = Field(min_length=1)
     password: str = ""
     password_env: str = ""
+    password_file: Path | None = None
+    """Read at each login: another program may renew the access token that it holds."""
     tls: Literal["off", "starttls", "implicit"] = "off"
     """`implicit` speaks TLS from the first byte (port 993)."""
     ca_file: Path | None = None
     inbox: str = "INBOX"
     sent: str = ""
-    """The folder of sent mail; empty: the one that the server marks as \\Sent (RFC 6154)."""
+    """The folder of sent mail; empty: the one that the server marks as \\Sent (RFC 6154). EWS knows both by itself."""
     timeout_seconds: float = Field(default=60.0, gt=0)
 
     @property
     def secret(self) -> str:
-        """The password, wherever it stands."""
+        """The password, wherever it stands; raises `SettingsError` when its file cannot be read."""
+        if self.password_file is not None:
+            return _text_of(self.password_file)
         return os.environ.get(self.password_env, "") if self.password_env else self.password
 
     @model_validator(mode="after")
-    def _one_password(self) -> "MailboxSettings":
+    def _complete(self) -> "MailboxSettings":
+        if self.protocol == "imap" and not self.host:
+            raise ValueError("host is missing")
+        if self.protocol == "imap" and self.url:
+            raise ValueError('url is of EWS: set protocol = "ews", or give host')
+        parts = urlsplit(self.url)
+        if self.protocol == "ews" and (parts.scheme != "https" or not parts.hostname):
+            raise ValueError("url must be https://HOST/EWS/Exchange.asmx")
+        if self.password_file and (self.password or self.password_env):
+            raise ValueError("give one of password, password_env and password_file")
         return _with_one_password(self, self.password, self.password_env)
 
 
@@ -141,7 +168,7 @@ class OutlookSettings(Section):
     world_mailbox: WorldMailbox | None = None
     """Instead of `mailbox`, in the small mail world of the demo."""
     container: ContainerSettings = ContainerSettings()
-    address_list: dict[str, object] = Field(default_factory=dict)
+    address_list: AddressListSettings = AddressListSettings()
     """Where the certificate contact is published and found; `send`, `sync` and `watch` do not need it."""
 
     @property
@@ -155,6 +182,8 @@ class OutlookSettings(Section):
     def _one_mailbox(self) -> "OutlookSettings":
         if self.mailbox is not None and self.world_mailbox is not None:
             raise ValueError("give either mailbox or world_mailbox")
+        if self.submission.protocol == "ews" and (self.mailbox is None or self.mailbox.protocol != "ews"):
+            raise ValueError('submission.protocol = "ews" needs a [mailbox] with protocol = "ews"')
         return self
 
 
@@ -172,6 +201,13 @@ def load(path: Path) -> OutlookSettings:
     except ValidationError as error:
         raise SettingsError("\n".join(_sentences(path, text, error))) from error
     return _relative_to(settings, path)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: the password cannot be read: {error}") from error
 
 
 def _with_one_password(section: _T, password: str, variable: str) -> _T:
@@ -196,11 +232,25 @@ def _relative_to(settings: OutlookSettings, file: Path) -> OutlookSettings:
     }
     for name in ("submission", "mailbox"):
         section = getattr(settings, name)
-        if section is not None and section.ca_file is not None:
-            changes[name] = section.model_copy(update={"ca_file": folder / section.ca_file})
+        files = {key: getattr(section, key, None) for key in ("ca_file", "password_file")}
+        found = {key: folder / file for key, file in files.items() if file is not None}
+        if found:
+            changes[name] = section.model_copy(update=found)
+    changes["address_list"] = _list_relative_to(settings.address_list, folder)
     if settings.world_mailbox is not None:
         changes["world_mailbox"] = WorldMailbox(folder=folder / settings.world_mailbox.folder)
     return settings.model_copy(update=changes)
+
+
+def _list_relative_to(wanted: AddressListSettings, folder: Path) -> AddressListSettings:
+    changes: dict[str, object] = {}
+    for name in ("ldap", "ews"):
+        table = getattr(wanted, name)
+        files = ("ca_file", "client_certificate")
+        found = {key: folder / file for key in files if (file := getattr(table, key, None)) is not None}
+        if found:
+            changes[name] = table.model_copy(update=found)
+    return wanted.model_copy(update=changes)
 
 
 def _sentences(path: Path, text: str, error: ValidationError) -> list[str]:

@@ -93,6 +93,8 @@ class RawMail:
 
 def canonical_newlines(data: bytes) -> bytes:
     """Every line end as CRLF, as SMTP and IMAP want it (RFC 5321 section 2.3.8); files often hold LF."""
+    if data.count(b"\r\n") == data.count(b"\n") == data.count(b"\r"):
+        return data
     return _ANY_NEWLINE.sub(b"\r\n", data)
 
 

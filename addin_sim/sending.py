@@ -8,6 +8,9 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 
+from addin_sim.groups.expand import Expanded
+from addin_sim.groups.opening import without_groups
+from addin_sim.handing_in import hand_in
 from addin_sim.ime1 import MARKER, Outgoing, for_ime1
 from addin_sim.ime2 import for_ime2
 from addin_sim.ime_certificate import ime_certificate
@@ -18,7 +21,7 @@ from addin_sim.outbox import Outbox, State
 from addin_sim.outlook_settings import OutlookSettings
 from addin_sim.own_keys import own_keys
 from addin_sim.raw_mail import RawMail
-from addin_sim.submission import Accepted, Refused, submit
+from addin_sim.submission import Accepted, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +38,25 @@ class Sent:
     """How the outbox calls it (IME 2.0)."""
     remark: str = ""
     """What else the sender should know."""
+    expanded: Expanded | None = None
+    """The mail with people in place of distribution groups, as it was sent."""
 
 
 def send_mail(outlook: OutlookSettings, mail: RawMail) -> Sent:
-    """Send a composed mail. Raises `SettingsError`, `UnusableMailError`, `MailboxError`, `ProfileError`."""
-    return _send_ime1(outlook, mail) if outlook.registry.ime_version == 1 else _send_ime2(outlook, mail)
+    """Send a composed mail, to the members of groups where the settings name a directory that knows them.
+
+    Raises `SettingsError`, `UnusableMailError`, `MailboxError`, `ProfileError`, `AddressListError`.
+    """
+    expanded = without_groups(outlook, mail)
+    send = _send_ime1 if outlook.registry.ime_version == 1 else _send_ime2
+    return replace(send(outlook, expanded.mail), expanded=expanded)
 
 
 def _send_ime1(outlook: OutlookSettings, mail: RawMail) -> Sent:
     outgoing = for_ime1(mail, outlook.registry.InternalRecipient)
     mailbox = open_mailbox(outlook)
     try:
-        answer = submit(outlook.submission, outlook.account.address, [outgoing.recipient], outgoing.data)
+        answer = hand_in(outlook, [outgoing.recipient], outgoing.data)
         if mailbox is None or isinstance(answer, Refused):
             return Sent(answer, outgoing.recipient, mail.value("Message-ID"))
         return _save(mailbox, outgoing, Sent(answer, outgoing.recipient, mail.value("Message-ID")))
@@ -73,7 +83,7 @@ def _send_ime2(outlook: OutlookSettings, mail: RawMail) -> Sent:
     mail = with_free_message_id(mail, outlook, outbox, uuid.uuid4().hex)
     carrier = for_ime2(mail, recipient, certificate, keys, outlook.container, uuid.uuid4().hex)
     kept = outbox.keep(mail, carrier, moment)
-    answer = submit(outlook.submission, outlook.account.address, [recipient], carrier.data)
+    answer = hand_in(outlook, [recipient], carrier.data)
     match answer:
         case Accepted(reply=reply):
             outbox.mark(kept, State.SENT, reply)

@@ -8,8 +8,8 @@ and `plan_sent` decide, and every order of the steps leads to the same end:
 
 - a copy leaves the Inbox only when Sent Items show an identical one;
 - an original leaves Sent Items only when its encrypted copy is there (nobody loses what they wrote);
-- of several filed copies of one mail the oldest stays. All clients agree on that one, because unique
-  ids only grow (RFC 3501 section 2.3.1.1).
+- of several filed copies of one mail the first stays. All clients agree on that one, because a mailbox shows
+  everybody the same order (`MailboxBackend`).
 
 IME 2.0 saves no original in Sent Items; what this mailbox has sent is known from the outbox instead
 (`awaited`), and a mail leaves the outbox by the same rule: only when its encrypted copy is filed, and
@@ -21,8 +21,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from addin_sim.ime1 import MARKER
-from addin_sim.mailbox.interface import DELETED, Folder, Item, MailboxBackend, MailboxError
-from addin_sim.raw_mail import RawMail, parse
+from addin_sim.mailbox.interface import DELETED, ChangedCopyError, Folder, Item, MailboxBackend, Uid
+from addin_sim.raw_mail import RawMail
 
 COPY_HEADER = "X-ESWmail-InternalEncrypt-sentcopy"
 """Set by the gateway on the sender's own copy; removed when the copy is filed."""
@@ -50,11 +50,11 @@ class Awaited:
 class InboxPlan:
     """What to do with the marked messages of the Inbox, by unique id."""
 
-    file: tuple[int, ...] = ()
+    file: tuple[Uid, ...] = ()
     """Goes to Sent Items."""
-    drop: tuple[int, ...] = ()
+    drop: tuple[Uid, ...] = ()
     """Is in Sent Items already."""
-    wait: tuple[int, ...] = ()
+    wait: tuple[Uid, ...] = ()
     """Stays: its original has not been seen here yet (or never was: somebody else's, or forged)."""
 
 
@@ -62,8 +62,8 @@ class InboxPlan:
 class SentPlan:
     """What to remove from Sent Items, by unique id."""
 
-    originals: tuple[int, ...] = ()
-    duplicates: tuple[int, ...] = ()
+    originals: tuple[Uid, ...] = ()
+    duplicates: tuple[Uid, ...] = ()
 
 
 @dataclass(slots=True)
@@ -116,9 +116,9 @@ def plan_inbox(
     mailbox sent it (its clear original, or the outbox) files it: a marker alone moves nothing.
     """
     there = {_message_id(item) for item in filed if DELETED not in item.flags}
-    to_file: dict[str, int] = {}
-    drop: list[int] = []
-    wait: list[int] = []
+    to_file: dict[str, Uid] = {}
+    drop: list[Uid] = []
+    wait: list[Uid] = []
     for copy in copies:
         message_id = _message_id(copy)
         if not (message_id and _is_from(copy.header, own_address) and is_encrypted(copy.header)):
@@ -135,9 +135,12 @@ def plan_inbox(
 
 
 def plan_sent(originals: Sequence[Item], filed: Sequence[Item]) -> SentPlan:
-    """Decide what leaves Sent Items: originals whose copy is filed, and all but the oldest of equal copies."""
+    """Decide what leaves Sent Items: originals whose copy is filed, and all but the first of equal copies.
+
+    Both are in the common order of all programs.
+    """
     standing = [item for item in filed if _message_id(item) and DELETED not in item.flags]
-    kept = {_message_id(item): item for item in sorted(standing, key=lambda item: item.uid, reverse=True)}
+    kept = {_message_id(item): item for item in reversed(standing)}
     # With the flag: a client was killed between marking a duplicate and removing it.
     duplicates = [item.uid for item in filed if kept.get(_message_id(item), item) is not item]
     done = [original.uid for original in originals if _is_filed(original, kept.values())]
@@ -155,7 +158,10 @@ def sync(mailbox: MailboxBackend, own_address: str, awaited: Sequence[Awaited] =
     mailbox.delete(Folder.INBOX, plan.drop)
     report.duplicates_removed += len(plan.drop)
     for uid in plan.file:
-        _file(mailbox, uid, report)
+        try:
+            report.filed += mailbox.file_copy(uid, COPY_HEADER, FILED)
+        except ChangedCopyError as error:
+            report.problems.append(str(error))
     if plan.file or originals or filed or awaited:
         originals, filed = _sent_items(mailbox)
         tidy = plan_sent(originals, filed)
@@ -171,30 +177,6 @@ def sync(mailbox: MailboxBackend, own_address: str, awaited: Sequence[Awaited] =
 def _sent_items(mailbox: MailboxBackend) -> tuple[list[Item], list[Item]]:
     originals = mailbox.with_keyword(Folder.SENT, MARKER)
     return originals, mailbox.with_keyword(Folder.SENT, FILED)
-
-
-def _file(mailbox: MailboxBackend, uid: int, report: SyncReport) -> None:
-    """Append, look, then delete: a kill in between leaves one copy too many, never one too few."""
-    stored = mailbox.read(Folder.INBOX, uid)
-    if stored is None:  # another client was faster
-        return
-    unmarked = parse(stored.data).without(COPY_HEADER).to_bytes()
-    new = mailbox.append_to_sent(unmarked, ("\\Seen", FILED), stored.arrived)
-    shown = mailbox.read(Folder.SENT, new)
-    if shown is not None and shown.data != unmarked:
-        mailbox.delete(Folder.SENT, (new,))
-        report.problems.append(f"Message {uid} stays in the Inbox: the server stored a changed copy of it.")
-        return
-    if shown is None and not _filed_by_another(mailbox, parse(unmarked)):
-        raise MailboxError(f"Message {uid} stays in the Inbox: its copy vanished from the folder of sent mail.")
-    mailbox.delete(Folder.INBOX, (uid,))
-    report.filed += 1
-
-
-def _filed_by_another(mailbox: MailboxBackend, copy: RawMail) -> bool:
-    """Another client may have removed our copy as the younger duplicate of its own."""
-    others = mailbox.with_keyword(Folder.SENT, FILED)
-    return any(_message_id(item) == copy.value("Message-ID") for item in others)
 
 
 def is_encrypted(header: RawMail) -> bool:

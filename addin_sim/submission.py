@@ -34,7 +34,7 @@ def submit(server: Submission, sender: str, recipients: Sequence[str], data: byt
             return _converse(connection, server, sender, recipients, data)
     except smtplib.SMTPResponseException as error:
         return _refusal("The mail server refused the conversation", error.smtp_code, error.smtp_error)
-    except (OSError, smtplib.SMTPException) as error:
+    except (OSError, smtplib.SMTPException, UnicodeError) as error:  # a login in letters beyond ASCII
         return Refused("", ended(f"The mail server {server.host}:{server.port} cannot be used: {error}"))
 
 

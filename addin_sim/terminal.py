@@ -22,6 +22,11 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False))
 
 
+def printable(text: str) -> str:
+    """One line whatever a directory holds: a name with line ends or controls would forge what this program says."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def refuse(sentence: str) -> NoReturn:
     """End with status 1."""
     typer.echo(sentence, err=True)

@@ -1,10 +1,11 @@
 """Keeps Sent Items in order while Outlook runs: a pass at start, then one for each piece of news.
 
 The Inbox tells when a copy comes; a copy that came before its original was saved is looked at again
-soon. A lost connection is built anew until somebody stops the program.
+soon. A lost connection is built anew until somebody stops the program, ever more rarely while none lasts.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from addin_sim.mailbox.interface import MailboxBackend, MailboxError
@@ -41,30 +42,28 @@ def watch(
     """
     pause = _SHORTEST_SECONDS
     while not stop():
+        news = 0
         try:
-            mailbox = connect()
+            with contextlib.closing(connect()) as mailbox:
+                for _ in _watched(
+                    mailbox, lambda opened: one_pass(opened, own_address), reporter, stop, longest_seconds
+                ):
+                    news += 1
         except MailboxError as error:
+            pause = _SHORTEST_SECONDS if news else pause
             reporter.failed(str(error))
             sleep(pause)
             pause = min(2 * pause, longest_seconds)
-            continue
-        pause = _SHORTEST_SECONDS
-        try:
-            _watch_connected(mailbox, lambda opened: one_pass(opened, own_address), reporter, stop, longest_seconds)
-        except MailboxError as error:
-            reporter.failed(str(error))
-            sleep(pause)
-        finally:
-            mailbox.close()
 
 
-def _watch_connected(
+def _watched(
     mailbox: MailboxBackend,
     look: Callable[[MailboxBackend], SyncReport],
     reporter: Reporter,
     stop: Callable[[], bool],
     longest_seconds: float,
-) -> None:
+) -> Iterator[None]:
+    """Yields after each waiting that ended as it should."""
     pause = _SHORTEST_SECONDS
     told: list[str] = []
     while not stop():
@@ -76,3 +75,4 @@ def _watch_connected(
         # A waiting copy's original shows up in Sent Items, of which the Inbox tells nothing; nor does a mail
         # server tell when it would take what it did not take before.
         mailbox.wait(pause if report.waiting or report.unsent else longest_seconds, stop)
+        yield

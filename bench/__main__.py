@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import (
+    address_list,
     b1_relay,
     b2_container_memory,
     b2_crypto_core,
@@ -30,7 +31,9 @@ def main() -> None:
     """Run what was asked for; SIGTERM ends it like an error, after everything that was started is stopped."""
     signal.signal(signal.SIGTERM, _end)
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("which", nargs="*", help="b1 b2 b2verbs b2memory b3 b4 selection b7; default: all")
+    parser.add_argument(
+        "which", nargs="*", help="b1 b2 b2verbs b2memory b3 b4 selection address_list b7; default: all"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="share of B1's messages")
     arguments = parser.parse_args()
     known: dict[str, tuple[str, Callable[[], Rows]]] = {
@@ -41,6 +44,7 @@ def main() -> None:
         "b3": ("B3 memory", b3_memory.run),
         "b4": ("B4 fan-out", b4_fanout.run),
         "selection": ("Selection and validation of recipients", selection.run),
+        "address_list": ("Address list: publish and find", address_list.run),
         "b7": ("B7 latency at half load", b7_latency.run),
     }
     console = Console()

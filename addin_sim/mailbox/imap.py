@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from addin_sim.mailbox import folder_names
-from addin_sim.mailbox.interface import DELETED, SEEN, Folder, Item, MailboxError, StoredMail
+from addin_sim.mailbox.filing import append_look_delete
+from addin_sim.mailbox.interface import DELETED, SEEN, Folder, Item, MailboxError, StoredMail, Uid
 from addin_sim.outlook_settings import MailboxSettings
 from addin_sim.raw_mail import canonical_newlines, parse
 
@@ -30,6 +31,7 @@ class ImapMailbox:
 
     def __init__(self, settings: MailboxSettings) -> None:
         self._settings = settings
+        self._selected: Folder | None = None
         with self._failures():
             self._connection = _connect(settings)
             self._capabilities = self._read_capabilities()
@@ -51,18 +53,16 @@ class ImapMailbox:
         """See `MailboxBackend.with_keyword`."""
         return self._search(folder, "KEYWORD", keyword)
 
-    def read(self, folder: Folder, uid: int) -> StoredMail | None:
+    def read(self, folder: Folder, uid: Uid) -> StoredMail | None:
         """See `MailboxBackend.read`."""
         with self._failures():
-            self._select(folder)
-            answer = self._ask("FETCH", str(uid), "(UID INTERNALDATE BODY.PEEK[])")
-        for words, literal in _with_literals(answer):
-            if _uid_of(words) == uid:
-                arrived = re.search(rb'INTERNALDATE ("[^"]*")', words)
-                return StoredMail(literal, arrived[1].decode("ascii") if arrived else "")
-        return None
+            stored = self._fetch(uid) if self._selected is folder else None
+            if stored is None:  # perhaps it came after the folder was opened
+                self._select(folder)
+                stored = self._fetch(uid)
+            return stored
 
-    def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> int:
+    def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> Uid:
         """See `MailboxBackend.append_to_sent`."""
         with self._failures():
             status, answer = self._connection.append(
@@ -70,21 +70,21 @@ class ImapMailbox:
             )
             _demand(status, answer, "APPEND")
             told = re.search(rb"APPENDUID \d+ (\d+)", bytes(answer[0] or b""))
-            return int(told[1]) if told else self._find_appended(data)
+            return Uid(told[1].decode("ascii")) if told else self._find_appended(data)
 
-    def mark_seen(self, folder: Folder, uids: Sequence[int]) -> None:
+    def mark_seen(self, folder: Folder, uids: Sequence[Uid]) -> None:
         """See `MailboxBackend.mark_seen`."""
         if not uids:
             return
         with self._failures():
             self._select(folder)
-            self._ask("STORE", ",".join(map(str, uids)), "+FLAGS.SILENT", f"({SEEN})")
+            self._ask("STORE", ",".join(uids), "+FLAGS.SILENT", f"({SEEN})")
 
-    def delete(self, folder: Folder, uids: Sequence[int]) -> None:
+    def delete(self, folder: Folder, uids: Sequence[Uid]) -> None:
         """See `MailboxBackend.delete`."""
         if not uids:
             return
-        chosen = ",".join(map(str, uids))
+        chosen = ",".join(uids)
         with self._failures():
             self._select(folder)
             if "UIDPLUS" in self._capabilities:
@@ -92,6 +92,10 @@ class ImapMailbox:
                 self._ask("EXPUNGE", chosen)
             else:
                 self._delete_without_uidplus(chosen, set(uids))
+
+    def file_copy(self, uid: Uid, header: str, keyword: str) -> bool:
+        """See `MailboxBackend.file_copy`; a stored message never changes here (RFC 3501 section 2.3.1.1)."""
+        return append_look_delete(self, uid, header, keyword)
 
     def wait(self, seconds: float, stop: Callable[[], bool]) -> None:
         """See `MailboxBackend.wait`."""
@@ -126,13 +130,24 @@ class ImapMailbox:
                     f"(UID FLAGS INTERNALDATE BODY.PEEK[HEADER.FIELDS ({_HEADER_FIELDS})])",
                 )
                 items.extend(_items(answer))
-        return sorted(items, key=lambda item: item.uid)
+        return sorted(items, key=lambda item: int(item.uid))  # they only grow (RFC 3501 section 2.3.1.1)
 
     def _select(self, folder: Folder) -> int:
         """Open the folder anew, which also shows what other programs did in it; the next unique id."""
+        self._selected = None
         _demand(*self._connection.select(self._folders[folder]), "SELECT")
+        self._selected = folder
         _, told = self._connection.response("UIDNEXT")
         return int(told[0]) if told and isinstance(told[0], bytes) else 0
+
+    def _fetch(self, uid: Uid) -> StoredMail | None:
+        """From the folder as it was opened; a message that another program removed meanwhile may be refused."""
+        status, answer = self._connection.uid("FETCH", uid, "(UID INTERNALDATE BODY.PEEK[])")
+        for words, literal in _with_literals([part for part in answer if part is not None] if status == "OK" else []):
+            if _uid_of(words) == uid:
+                arrived = re.search(rb'INTERNALDATE ("[^"]*")', words)
+                return StoredMail(literal, arrived[1].decode("ascii") if arrived else "")
+        return None
 
     def _ask(self, command: str, *arguments: str) -> list[object]:
         return _demand(*self._connection.uid(command, *arguments), command)
@@ -159,7 +174,7 @@ class ImapMailbox:
         if b"\\*" not in flags:
             raise MailboxError(f"The folder {self.sent_name} takes no private keywords; the markers need them.")
 
-    def _find_appended(self, data: bytes) -> int:
+    def _find_appended(self, data: bytes) -> Uid:
         """The newest message with this Message-ID, for servers that do not tell (no UIDPLUS)."""
         message_id = parse(canonical_newlines(data)).value("Message-ID")
         found = self._search(Folder.SENT, "HEADER", "Message-ID", folder_names.quote(message_id))
@@ -167,12 +182,12 @@ class ImapMailbox:
             raise MailboxError("The mail server took a message for the folder of sent mail but does not show it.")
         return found[-1].uid
 
-    def _delete_without_uidplus(self, chosen: str, uids: set[int]) -> None:
+    def _delete_without_uidplus(self, chosen: str, uids: set[Uid]) -> None:
         """EXPUNGE removes everything that is marked: spare what other programs marked meanwhile."""
         self._ask("STORE", chosen, "+FLAGS.SILENT", f"({DELETED})")
         marked = self._ask("SEARCH", "DELETED")
-        others = [uid for line in marked if isinstance(line, bytes) for uid in line.split() if int(uid) not in uids]
-        spared = b",".join(others).decode("ascii")
+        found = [uid for line in marked if isinstance(line, bytes) for uid in line.decode("ascii").split()]
+        spared = ",".join(uid for uid in found if uid not in uids)
         if spared:
             self._ask("STORE", spared, "-FLAGS.SILENT", f"({DELETED})")
         _demand(*self._connection.expunge(), "EXPUNGE")
@@ -241,12 +256,20 @@ def _connect(settings: MailboxSettings) -> imaplib.IMAP4:
     try:
         if settings.tls == "starttls":
             connection.starttls(context)
-        connection.login(settings.user, settings.secret)
+        _login(connection, settings.user, settings.secret)
     except (OSError, imaplib.IMAP4.error):
         with contextlib.suppress(OSError):
             connection.shutdown()
         raise
     return connection
+
+
+def _login(connection: imaplib.IMAP4, user: str, secret: str) -> None:
+    """LOGIN, which takes ASCII only (RFC 3501 section 6.2.3); else AUTHENTICATE PLAIN, in UTF-8 (RFC 4616)."""
+    if user.isascii() and secret.isascii():
+        connection.login(user, secret)
+    else:
+        connection.authenticate("PLAIN", lambda _: f"\0{user}\0{secret}".encode())
 
 
 def _demand(status: str, answer: object, command: str) -> list[object]:
@@ -285,6 +308,6 @@ def _arrival(words: bytes) -> float:
     return time.mktime(told) if told else 0.0
 
 
-def _uid_of(words: bytes) -> int | None:
+def _uid_of(words: bytes) -> Uid | None:
     found = re.search(rb"\bUID (\d+)", words)
-    return int(found[1]) if found else None
+    return Uid(found[1].decode("ascii")) if found else None

@@ -1,15 +1,18 @@
 """What the add-in asks of a mailbox, whichever protocol reaches it.
 
 Several programs may use one mailbox at once: a message that is gone by the time it is asked for is
-no error here, and a unique id never names another message (RFC 3501 section 2.3.1.1).
+no error here, and a unique id never names another message (RFC 3501 section 2.3.1.1; MS-OXWSCORE ItemId).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NewType, Protocol
 
 from addin_sim.raw_mail import RawMail
+
+Uid = NewType("Uid", str)
+"""The name of a message in its folder. Nothing can be read from it: an IMAP number, or an item id of Exchange."""
 
 SEEN = "\\Seen"
 """The flag of a message that was read (RFC 3501 section 2.3.2)."""
@@ -29,11 +32,15 @@ class MailboxError(Exception):
     """The mailbox cannot be used, or refused something; the text is one sentence."""
 
 
+class ChangedCopyError(MailboxError):
+    """The server stores mail otherwise than it was given; the mail stays where it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """A message in a folder as far as the add-in looks at it."""
 
-    uid: int
+    uid: Uid
     header: RawMail
     """Some of its header fields (those that sent_items.py reads), without a body."""
     flags: frozenset[str]
@@ -48,11 +55,15 @@ class StoredMail:
 
     data: bytes
     arrived: str
-    """When it came, in the server's own notation (RFC 3501 `date-time`, with quotes)."""
+    """When it came, in the server's own notation (RFC 3501 `date-time`, with quotes; ISO 8601 of Exchange)."""
 
 
 class MailboxBackend(Protocol):
-    """One open mailbox; every method may raise `MailboxError`."""
+    """One open mailbox; every method may raise `MailboxError`.
+
+    Lists are in the order of arrival as far as the server knows it, and in the same order for every program that
+    asks: of several copies all agree on the first.
+    """
 
     @property
     def sent_name(self) -> str:
@@ -60,27 +71,35 @@ class MailboxBackend(Protocol):
         ...
 
     def with_header(self, folder: Folder, name: str, value: str) -> list[Item]:
-        """The messages of which that header field contains the value, oldest first."""
+        """The messages of which that header field contains the value, in the common order."""
         ...
 
     def with_keyword(self, folder: Folder, keyword: str) -> list[Item]:
-        """The messages that carry the keyword, oldest first."""
+        """The messages that carry the keyword, in the common order."""
         ...
 
-    def read(self, folder: Folder, uid: int) -> StoredMail | None:
+    def read(self, folder: Folder, uid: Uid) -> StoredMail | None:
         """The whole message, or None when it is gone."""
         ...
 
-    def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> int:
+    def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> Uid:
         """Store a message in the folder of sent mail and return its unique id; durable on return."""
         ...
 
-    def mark_seen(self, folder: Folder, uids: Sequence[int]) -> None:
+    def mark_seen(self, folder: Folder, uids: Sequence[Uid]) -> None:
         """Put the flag `\\Seen` on these messages; those that are gone already are no error."""
         ...
 
-    def delete(self, folder: Folder, uids: Sequence[int]) -> None:
+    def delete(self, folder: Folder, uids: Sequence[Uid]) -> None:
         """Remove these messages for good, and no other; those that are gone already are no error."""
+        ...
+
+    def file_copy(self, uid: Uid, header: str, keyword: str) -> bool:
+        """Bring a message of the Inbox into the folder of sent mail, read, with the keyword and without that header.
+
+        It leaves the Inbox only when it is there. False: it is gone, another program was faster. Raises also
+        `ChangedCopyError`.
+        """
         ...
 
     def wait(self, seconds: float, stop: Callable[[], bool]) -> None:

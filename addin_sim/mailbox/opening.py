@@ -8,6 +8,10 @@ from addin_sim.outlook_settings import OutlookSettings, SettingsError
 
 def open_mailbox(outlook: OutlookSettings) -> MailboxBackend | None:
     """An open mailbox, or None when the settings name none. Raises `MailboxError`."""
+    if outlook.mailbox is not None and outlook.mailbox.protocol == "ews":
+        from addin_sim.mailbox.ews import EwsMailbox  # exchangelib takes its time to load
+
+        return EwsMailbox(outlook.mailbox, outlook.account.address)
     if outlook.mailbox is not None:
         return ImapMailbox(outlook.mailbox)
     if outlook.world_mailbox is not None:

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from addin_sim.mailbox.interface import SEEN, Folder, Item, MailboxError, StoredMail
+from addin_sim.mailbox.filing import append_look_delete
+from addin_sim.mailbox.interface import SEEN, Folder, Item, MailboxError, StoredMail, Uid
 from addin_sim.raw_mail import RawMail, parse
 
 _LOOK_SECONDS = 0.1
@@ -45,7 +46,7 @@ class WorldFolderMailbox:
         """See `MailboxBackend.with_keyword`."""
         return [item for item in self._items(folder) if keyword in item.flags]
 
-    def read(self, folder: Folder, uid: int) -> StoredMail | None:
+    def read(self, folder: Folder, uid: Uid) -> StoredMail | None:
         """See `MailboxBackend.read`."""
         with _failures():
             try:
@@ -54,17 +55,18 @@ class WorldFolderMailbox:
             except FileNotFoundError:
                 return None
 
-    def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> int:
+    def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> Uid:
         """See `MailboxBackend.append_to_sent`."""
         with _failures():
-            uid = len(_numbers(self._folders[Folder.SENT])) + 1
+            number = len(_numbers(self._folders[Folder.SENT])) + 1
             while True:
+                uid = _named(number)
                 try:  # the flags first: a mail without them would be nobody's
                     with self._flags_file(Folder.SENT, uid).open("x") as file:
                         file.write(" ".join(flags))
                     break
                 except FileExistsError:  # another program was faster
-                    uid += 1
+                    number += 1
             unfinished = self._file(Folder.SENT, uid).with_suffix(".part")
             unfinished.write_bytes(data)
             if arrived:
@@ -72,14 +74,14 @@ class WorldFolderMailbox:
             unfinished.replace(self._file(Folder.SENT, uid))
             return uid
 
-    def mark_seen(self, folder: Folder, uids: Sequence[int]) -> None:
+    def mark_seen(self, folder: Folder, uids: Sequence[Uid]) -> None:
         """See `MailboxBackend.mark_seen`."""
         with _failures():
             for uid in uids:
                 flags = self._flags(folder, uid) | {SEEN}
                 self._flags_file(folder, uid).write_text(" ".join(sorted(flags)))
 
-    def delete(self, folder: Folder, uids: Sequence[int]) -> None:
+    def delete(self, folder: Folder, uids: Sequence[Uid]) -> None:
         """See `MailboxBackend.delete`."""
         with _failures():
             for uid in uids:
@@ -87,6 +89,10 @@ class WorldFolderMailbox:
                 if file.exists():
                     file.with_suffix(".gone").touch()
                     file.unlink(missing_ok=True)
+
+    def file_copy(self, uid: Uid, header: str, keyword: str) -> bool:
+        """See `MailboxBackend.file_copy`."""
+        return append_look_delete(self, uid, header, keyword)
 
     def wait(self, seconds: float, stop: Callable[[], bool]) -> None:
         """See `MailboxBackend.wait`."""
@@ -105,22 +111,22 @@ class WorldFolderMailbox:
             if folder is Folder.INBOX:
                 self._looked_at = len(numbers)
             items = []
-            for uid in numbers:
+            for uid in map(_named, numbers):
                 stored = self.read(folder, uid)
                 if stored is not None:
                     header = RawMail(parse(stored.data).fields, b"")
                     items.append(Item(uid, header, self._flags(folder, uid), float(stored.arrived)))
             return items
 
-    def _file(self, folder: Folder, uid: int) -> Path:
-        return self._folders[folder] / f"{uid:04}.eml"
+    def _file(self, folder: Folder, uid: Uid) -> Path:
+        return self._folders[folder] / f"{uid}.eml"
 
-    def _flags(self, folder: Folder, uid: int) -> frozenset[str]:
+    def _flags(self, folder: Folder, uid: Uid) -> frozenset[str]:
         file = self._flags_file(folder, uid)
         return frozenset(file.read_text().split() if file.exists() else ())
 
-    def _flags_file(self, folder: Folder, uid: int) -> Path:
-        return self._folders[folder] / f"{uid:04}.flags"
+    def _flags_file(self, folder: Folder, uid: Uid) -> Path:
+        return self._folders[folder] / f"{uid}.flags"
 
 
 def _require_mailboxes(folder: Path) -> None:
@@ -130,6 +136,10 @@ def _require_mailboxes(folder: Path) -> None:
         raise MailboxError(f"{folder} holds no mailboxes; did you mean {inside}?")
     if not folder.is_dir() or (any(folder.iterdir()) and not any(folder.glob("*@*"))):
         raise MailboxError(f"{folder} holds no mailboxes; give the folder that `addin-sim world serve` printed.")
+
+
+def _named(number: int) -> Uid:
+    return Uid(f"{number:04}")
 
 
 def _numbers(folder: Path) -> list[int]:

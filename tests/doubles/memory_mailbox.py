@@ -7,7 +7,8 @@ operation, so that a test may let another client act in between, or end the clie
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from addin_sim.mailbox.interface import SEEN, Folder, Item, StoredMail
+from addin_sim.mailbox.filing import append_look_delete
+from addin_sim.mailbox.interface import SEEN, Folder, Item, StoredMail, Uid
 from addin_sim.raw_mail import RawMail, parse
 
 
@@ -20,8 +21,9 @@ class Stored:
 
 @dataclass
 class Shared:
-    folders: dict[Folder, dict[int, Stored]] = field(default_factory=lambda: {folder: {} for folder in Folder})
-    next_uid: int = 1
+    folders: dict[Folder, dict[Uid, Stored]] = field(default_factory=lambda: {folder: {} for folder in Folder})
+    used: int = 0
+    """How many unique ids were given."""
     now: float = 4e9
     """When mail arrives, in seconds since 1970: long after everything else, unless a test says when."""
 
@@ -36,9 +38,9 @@ class MemoryMailbox:
     def connect(self, before_each: Callable[[str], None] = lambda _: None) -> "MemoryMailbox":
         return MemoryMailbox(self.shared, before_each)
 
-    def put(self, folder: Folder, data: bytes, *flags: str, arrived: float | None = None) -> int:
-        uid = self.shared.next_uid
-        self.shared.next_uid += 1
+    def put(self, folder: Folder, data: bytes, *flags: str, arrived: float | None = None) -> Uid:
+        self.shared.used += 1
+        uid = Uid(str(self.shared.used))
         self.shared.folders[folder][uid] = Stored(
             data, frozenset(flags), self.shared.now if arrived is None else arrived
         )
@@ -55,25 +57,28 @@ class MemoryMailbox:
         self.before_each("with_keyword")
         return [item for item in self._items(folder) if keyword in item.flags]
 
-    def read(self, folder: Folder, uid: int) -> StoredMail | None:
+    def read(self, folder: Folder, uid: Uid) -> StoredMail | None:
         self.before_each("read")
         stored = self.shared.folders[folder].get(uid)
         return StoredMail(stored.data, str(stored.arrived)) if stored else None
 
-    def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> int:
+    def append_to_sent(self, data: bytes, flags: Sequence[str], arrived: str = "") -> Uid:
         self.before_each("append")
         return self.put(Folder.SENT, data, *flags, arrived=float(arrived) if arrived else None)
 
-    def mark_seen(self, folder: Folder, uids: Sequence[int]) -> None:
+    def mark_seen(self, folder: Folder, uids: Sequence[Uid]) -> None:
         for uid in uids:
             self.before_each("mark_seen")
             if stored := self.shared.folders[folder].get(uid):
                 stored.flags |= {SEEN}
 
-    def delete(self, folder: Folder, uids: Sequence[int]) -> None:
+    def delete(self, folder: Folder, uids: Sequence[Uid]) -> None:
         for uid in uids:
             self.before_each("delete")
             self.shared.folders[folder].pop(uid, None)
+
+    def file_copy(self, uid: Uid, header: str, keyword: str) -> bool:
+        return append_look_delete(self, uid, header, keyword)
 
     def wait(self, seconds: float, stop: Callable[[], bool]) -> None:
         self.before_each("wait")
@@ -84,5 +89,5 @@ class MemoryMailbox:
     def _items(self, folder: Folder) -> list[Item]:
         return [
             Item(uid, RawMail(parse(stored.data).fields, b""), stored.flags, stored.arrived)
-            for uid, stored in sorted(self.shared.folders[folder].items())
+            for uid, stored in self.shared.folders[folder].items()
         ]

@@ -1,5 +1,6 @@
 """The add-in's commands against a real Dovecot: both orders, several clients, watch, every fallback."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -13,12 +14,13 @@ import pytest
 
 from addin_sim.ime1 import MARKER
 from addin_sim.mailbox.imap import ImapMailbox
-from addin_sim.mailbox.interface import Folder, MailboxError
+from addin_sim.mailbox.interface import Folder, MailboxError, Uid
 from addin_sim.outlook_settings import MailboxSettings
 from addin_sim.sent_items import COPY_HEADER, FILED, sync
 from tests.servers.dovecot import PASSWORD, Dovecot
 
 ALICE = "alice@acme.example"
+ERIKA, ERIKAS_PASSWORD = "erika@acme.example", "Pä€ß"
 SENT = "Sent Items"
 pytestmark = pytest.mark.xdist_group("dovecot")
 
@@ -26,6 +28,9 @@ pytestmark = pytest.mark.xdist_group("dovecot")
 @pytest.fixture(scope="module")
 def shared_dovecot() -> Iterator[Dovecot]:
     with Dovecot([ALICE]) as server:
+        users = server.folder / "users"
+        line = users.read_text()
+        users.write_text(line + line.replace(ALICE, ERIKA).replace(PASSWORD, ERIKAS_PASSWORD, 1))
         yield server
 
 
@@ -259,6 +264,12 @@ def test_a_wrong_password_is_one_sentence(command: str, settings: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_password_with_letters_beyond_ascii(dovecot: Dovecot) -> None:
+    settings = MailboxSettings(host="127.0.0.1", port=dovecot.imap_port, user=ERIKA, password=ERIKAS_PASSWORD)
+    with contextlib.closing(ImapMailbox(settings)) as mailbox:
+        assert mailbox.with_header(Folder.INBOX, COPY_HEADER, "yes") == []
+
+
 def test_mail_larger_than_a_line_and_8bit_survives(dovecot: Dovecot) -> None:
     mailbox = client_of(dovecot)
     data = original() + b"\xff\xfe\x00" * 10 + b"\r\n" + b"x" * 2_000_000 + b"\r\n.\r\n..\r\n"
@@ -268,5 +279,5 @@ def test_mail_larger_than_a_line_and_8bit_survives(dovecot: Dovecot) -> None:
     assert stored is not None
     assert stored.data == data
     assert stored.arrived.startswith('"')
-    assert mailbox.read(Folder.SENT, uid + 1000) is None
+    assert mailbox.read(Folder.SENT, Uid(f"{uid}000")) is None
     mailbox.close()

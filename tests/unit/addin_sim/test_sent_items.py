@@ -273,7 +273,7 @@ def test_a_server_that_changes_what_it_stores_files_nothing() -> None:
     mailbox.put(Folder.INBOX, encrypted_copy())
 
     class Changing(MemoryMailbox):
-        def append_to_sent(self, data: bytes, flags: object, arrived: str = "") -> int:
+        def append_to_sent(self, data: bytes, flags: object, arrived: str = "") -> str:
             return self.put(Folder.SENT, data + b"scanned\r\n", FILED)
 
     report = sync(Changing(mailbox.shared), ALICE)
@@ -288,8 +288,8 @@ def test_a_server_that_forgets_what_it_took_is_an_error() -> None:
     mailbox.put(Folder.INBOX, encrypted_copy())
 
     class Forgetful(MemoryMailbox):
-        def append_to_sent(self, data: bytes, flags: object, arrived: str = "") -> int:
-            return 999
+        def append_to_sent(self, data: bytes, flags: object, arrived: str = "") -> str:
+            return "999"
 
     with pytest.raises(MailboxError):
         sync(Forgetful(mailbox.shared), ALICE)

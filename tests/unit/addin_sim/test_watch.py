@@ -72,3 +72,13 @@ def test_without_anything_to_wait_for_the_inbox_alone_wakes() -> None:
     mailbox = Scripted([None, None])
     watch(lambda: mailbox, ALICE, Heard(), stop=lambda: not mailbox.script, sleep=lambda _: None, longest_seconds=60)
     assert mailbox.waited == [60, 60]
+
+
+def test_a_connection_that_never_lasts_is_built_anew_ever_more_rarely() -> None:
+    def lose() -> None:
+        raise MailboxError("no notifications")
+
+    mailbox = Scripted([lose, lose, lose, lambda: None, lose, lose])
+    slept: list[float] = []
+    watch(lambda: mailbox, ALICE, Heard(), stop=lambda: not mailbox.script, sleep=slept.append, longest_seconds=1.5)
+    assert slept == [0.5, 1.0, 1.5, 0.5, 1.0]

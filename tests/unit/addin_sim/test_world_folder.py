@@ -26,7 +26,7 @@ def test_it_is_the_folder_that_the_world_delivers_into(mailbox: WorldFolderMailb
     assert len(mailbox.with_header(Folder.INBOX, "X-Tag", "")) == 2
     stored = mailbox.read(Folder.INBOX, item.uid)
     assert stored is not None and stored.data.endswith(b"\r\n\r\n2\r\n")
-    mailbox.delete(Folder.INBOX, (item.uid, 99))
+    mailbox.delete(Folder.INBOX, (item.uid, "0099"))
     assert mailbox.read(Folder.INBOX, item.uid) is None
     later = world.deliver(ALICE, "gw@acme.example", b"X-Tag: three\r\n\r\n3\r\n")
     assert later.stem == "0003", "the number of a removed mail is not given again"
@@ -44,7 +44,7 @@ def test_sent_items_keep_their_flags(mailbox: WorldFolderMailbox, tmp_path: Path
 
 def test_a_number_that_another_program_took_is_passed_over(mailbox: WorldFolderMailbox, tmp_path: Path) -> None:
     (tmp_path / ALICE / "sent" / "0001.flags").write_text("")  # it is about to write its mail
-    assert mailbox.append_to_sent(b"b", (MARKER,)) == 2
+    assert mailbox.append_to_sent(b"b", (MARKER,)) == "0002"
 
 
 def test_a_whole_pass(mailbox: WorldFolderMailbox, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_whole_pass(mailbox: WorldFolderMailbox, tmp_path: Path) -> None:
 def test_the_time_of_arrival_and_the_flag_of_what_was_read_stay(mailbox: WorldFolderMailbox, tmp_path: Path) -> None:
     copy = Mailboxes(tmp_path).deliver(ALICE, "", encrypted_copy())
     os.utime(copy, (1000.5, 1000.5))
-    mailbox.mark_seen(Folder.INBOX, (1, 1))
+    mailbox.mark_seen(Folder.INBOX, ("0001", "0001"))
     (item,) = mailbox.with_header(Folder.INBOX, "From", "")
     assert (item.flags, item.arrived) == ({SEEN}, 1000.5)
     mailbox.append_to_sent(original(), (MARKER,))

@@ -1,0 +1,109 @@
+"""Where the address list is and who may write it: the `[address_list]` table of the Outlook settings.
+
+Outlook knows its address list from the mail profile. Here it is named: the directory behind the list (LDAP), the
+Exchange server in front of it (EWS), and how old the copy may be that Outlook keeps (the offline address book).
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Table(BaseModel):
+    """A table of the file: immutable, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WithPassword(Table):
+    """A table with somebody who logs in."""
+
+    user: str = ""
+    password: str = Field(default="", repr=False)
+    password_env: str = ""
+    """The password, or the environment variable that holds it."""
+
+    @property
+    def secret(self) -> str:
+        """The password, wherever it stands."""
+        return os.environ.get(self.password_env, "") if self.password_env else self.password
+
+    @model_validator(mode="after")
+    def _one_password(self) -> "WithPassword":
+        if self.password and self.password_env:
+            raise ValueError("give either password or password_env")
+        if self.password_env and self.password_env not in os.environ:
+            raise ValueError(f"password_env names {self.password_env}, which is not in the environment")
+        return self
+
+
+class LdapSettings(WithPassword):
+    """The directory behind the address list (RFC 4511); with Exchange it is Active Directory."""
+
+    url: str
+    """`ldaps://HOST[:PORT]`, or `ldap://HOST[:PORT]` with StartTLS (RFC 4513 section 3)."""
+    starttls: bool = True
+    """Of meaning for `ldap://` only. Without TLS no password is ever sent."""
+    ca_file: Path | None = None
+    """Certificates to check the server with; none: those of the operating system."""
+    client_certificate: Path | None = None
+    """PEM with certificate and key, for `bind = "external"`."""
+    bind: Literal["simple", "external", "gssapi", "anonymous"] = "simple"
+    base: str
+    """DN below which the address list is searched."""
+    place: str = ""
+    """DN of the organizational unit that holds our contact; `publish` writes nowhere else."""
+    page_size: int = Field(default=200, ge=1, le=1000)
+    timeout_seconds: float = Field(default=20.0, gt=0)
+
+    @field_validator("url")
+    @classmethod
+    def _is_ldap(cls, value: str) -> str:
+        parts = urlsplit(value)
+        more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+        if parts.scheme not in ("ldap", "ldaps") or not parts.hostname or more:
+            raise ValueError("must be ldaps://HOST[:PORT] or ldap://HOST[:PORT]")
+        return value
+
+
+class EwsSettings(WithPassword):
+    """The Exchange server in front of the address list and of mailboxes (Exchange Web Services)."""
+
+    url: str
+    """`https://mail.acme.example/EWS/Exchange.asmx`."""
+    mailbox: str = ""
+    """Whose contacts folder is used; empty: that of `[account]`."""
+    auth: Literal["basic", "ntlm", "bearer"] = "basic"
+    """`bearer`: the password is an access token (OAuth 2.0, RFC 6750)."""
+    ca_file: Path | None = None
+    folder: str = "IME certificates"
+    """Contacts folder that `publish --backend ews` writes. It is no address list: users add it to Outlook."""
+    public: bool = False
+    """The folder is a public folder."""
+    timeout_seconds: float = Field(default=60.0, gt=0)
+
+    @field_validator("url")
+    @classmethod
+    def _is_https(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme != "https" or not parts.hostname:
+            raise ValueError("must be https://HOST/EWS/Exchange.asmx")
+        return value
+
+
+class OfflineBookSettings(Table):
+    """The copy of the address list that Outlook works with (offline address book)."""
+
+    hours: float = Field(default=24.0, ge=0)
+    """How old it may grow before it is fetched again; 0: the list itself is asked each time."""
+
+
+class AddressListSettings(Table):
+    """Everything about the address list."""
+
+    ldap: LdapSettings | None = None
+    ews: EwsSettings | None = None
+    offline_book: OfflineBookSettings = OfflineBookSettings()

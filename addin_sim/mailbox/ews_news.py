@@ -1,0 +1,70 @@
+"""Hears from Exchange what happens in the Inbox: streaming notifications (MS-OXWSNTIF section 3.1.4.4).
+
+The stream blocks whoever reads it, for minutes; so a thread with a connection of its own does, and the mailbox
+asks it now and then. A new subscription counts as news: what happened before it is told by nobody.
+"""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from addin_sim.mailbox.ews_connections import Endpoint
+from addin_sim.mailbox.ews_session import EwsSession
+from addin_sim.mailbox.interface import MailboxError
+
+_MINUTES = 29
+"""How long Exchange keeps a stream open (30 at most); then a new one is asked for."""
+
+_EVENTS = ("NewMailEvent", "CreatedEvent", "MovedEvent")
+
+
+class InboxNews:
+    """A thread that reads the stream until `close`."""
+
+    def __init__(self, endpoint: Endpoint, address: str) -> None:
+        self._session = EwsSession(endpoint, address)
+        self._news = threading.Event()
+        self._ended = threading.Event()
+        self._failure: MailboxError | None = None
+        self._thread = threading.Thread(target=self._listen, name="ews-news", daemon=True)
+        self._thread.start()
+
+    def forget(self) -> None:
+        """The Inbox is about to be looked at: what was told so far is no news any more."""
+        self._news.clear()
+
+    def within(self, seconds: float) -> bool:
+        """Is there news, or does some come within that time? Raises `MailboxError` when the stream has broken."""
+        told = self._news.wait(seconds)
+        if self._failure is not None:
+            raise self._failure
+        return told
+
+    def close(self) -> None:
+        """End the stream and wait for the thread."""
+        self._ended.set()
+        while self._thread.is_alive():  # the thread may be about to open another stream
+            self._session.interrupt()
+            self._thread.join(0.05)
+        self._session.close()
+
+    def _listen(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._session.ask(self._one_stream)
+            except MailboxError as error:
+                self._failure = error
+                self._news.set()
+                return
+
+    def _one_stream(self) -> None:
+        inbox = self._session.account.inbox
+        subscription = inbox.subscribe_to_streaming(event_types=_EVENTS)
+        self._news.set()
+        for notification in self._notifications(subscription):
+            if any(type(event).__name__ != "StatusEvent" for event in notification.events):
+                self._news.set()
+
+    def _notifications(self, subscription: str) -> Iterator[Any]:
+        if not self._ended.is_set():
+            yield from self._session.account.inbox.get_streaming_events(subscription, connection_timeout=_MINUTES)
