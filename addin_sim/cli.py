@@ -27,6 +27,7 @@ from addin_sim.outlook_settings import OutlookSettings, SettingsError, load
 from addin_sim.own_keys import ProfileError, own_keys
 from addin_sim.profile_commands import certificate, outbox
 from addin_sim.raw_mail import UnusableMailError
+from addin_sim.rehearsal.commands import rehearse
 from addin_sim.sending import Sent, send_mail
 from addin_sim.sent_items import SyncReport
 from addin_sim.sent_items import sync as sync_mailbox
@@ -43,6 +44,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(world, name="world")
+app.command()(rehearse)
 app.add_typer(outbox, name="outbox")
 app.add_typer(certificate, name="certificate")
 app.add_typer(settings_app, name="settings")

@@ -21,6 +21,7 @@ from bench import (
     b3_memory,
     b4_fanout,
     b7_latency,
+    rehearsal,
     selection,
 )
 
@@ -32,7 +33,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end)
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "which", nargs="*", help="b1 b2 b2verbs b2memory b3 b4 selection address_list b7; default: all"
+        "which", nargs="*", help="b1 b2 b2verbs b2memory b3 b4 selection address_list rehearsal b7; default: all"
     )
     parser.add_argument("--scale", type=float, default=1.0, help="share of B1's messages")
     arguments = parser.parse_args()
@@ -45,6 +46,7 @@ def main() -> None:
         "b4": ("B4 fan-out", b4_fanout.run),
         "selection": ("Selection and validation of recipients", selection.run),
         "address_list": ("Address list: publish and find", address_list.run),
+        "rehearsal": ("Rehearsal: mails a second through a whole company", rehearsal.run),
         "b7": ("B7 latency at half load", b7_latency.run),
     }
     console = Console()

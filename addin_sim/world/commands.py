@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from addin_sim.world.crowd import make_crowd
 from addin_sim.world.mail_server import MailServer
-from addin_sim.world.people import COMPANY, make_people, write_site
+from addin_sim.world.people import COMPANY, make_people, write_people, write_site
 
 _RETRY_SECONDS = 2.0
 
@@ -21,13 +22,35 @@ def people(
     exchange: Annotated[str, typer.Option(help="HOST:PORT of the server that plays Exchange.")] = "127.0.0.1:2587",
     partner: Annotated[str, typer.Option(help="HOST:PORT of the partner's server.")] = "127.0.0.1:2588",
 ) -> None:
-    """Make a demo CA, certificates and keys, and the SITE.toml that tells a gateway about them."""
+    """Make a demo CA, certificates and keys, the SITE.toml that tells a gateway about them, and the people.toml of
+    those with whom `addin-sim rehearse` can play.
+    """
     folder = folder.absolute()
     made = make_people(folder)
     write_site(folder / "SITE.toml", folder, exchange, partner)
+    colleagues = [(person, files) for person, files in made.items() if person.address.endswith(f"@{COMPANY}")]
+    write_people(folder / "people.toml", colleagues)
     for person, files in made.items():
         typer.echo(f"{person.address}: {files.certificate}")
     typer.echo(f"next: ime-gateway apply {folder / 'SITE.toml'}")
+
+
+@world.command()
+def crowd(
+    folder: Annotated[Path, typer.Argument(help="Where keys, people.toml and SITE-people.toml are written.")],
+    users: Annotated[int, typer.Option(help="How many people.", min=1, max=999)] = 20,
+    domain: Annotated[str, typer.Option(help="The managed domain of their addresses.")] = COMPANY,
+) -> None:
+    """Make people for `addin-sim rehearse`: test certificates, test keys, and what the gateway must know of them.
+
+    people.toml is for --people; SITE-people.toml holds the root and the certificates for the gateway's SITE.toml.
+    Everybody needs a mailbox at the address; passwords are added to people.toml by hand, or all have that of the
+    settings.
+    """
+    made = make_crowd(folder.absolute(), users, domain)
+    typer.echo(f"{made.addresses[0]} to {made.addresses[-1]}: {made.people_file}")
+    typer.echo(f"next: make their mailboxes, add {made.site_part} to SITE.toml, ime-gateway apply SITE.toml")
+    typer.echo(f"then: addin-sim rehearse --people {made.people_file} --users {users} --minutes 2")
 
 
 @world.command()

@@ -5,7 +5,8 @@ administrator would hand to the gateway: certificates for everybody, private key
 their owners (RFC 8550 says what a mail certificate looks like).
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -54,19 +55,28 @@ class KeyFiles:
     private_key: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Signs certificates."""
+
+    key: rsa.RSAPrivateKey = field(repr=False)
+    certificate: x509.Certificate
+
+
 def make_people(folder: Path, moment: datetime | None = None) -> dict[Person, KeyFiles]:
     """Write `ca.pem`, and `NAME.pem` and `NAME.key.pem` for everybody with a key; RSA 2048, 30 days."""
     now = moment or datetime.now(UTC)
+    authority = make_authority(folder, now)
+    return {person: make_person(folder, person, authority, now) for person in EVERYBODY if person.has_key}
+
+
+def make_authority(folder: Path, now: datetime) -> Authority:
+    """A certification authority whose certificate is written to `folder`/ca.pem; its key is kept nowhere."""
     folder.mkdir(parents=True, exist_ok=True)
-    ca_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Demo CA of ime-gateway")])
-    ca = _authority(ca_key, ca_name, now)
-    (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    files = {}
-    for person in EVERYBODY:
-        if person.has_key:
-            files[person] = _make_person(folder, person, ca_key, ca, now)
-    return files
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    certificate = _authority(key, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Demo CA of ime-gateway")]), now)
+    (folder / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return Authority(key, certificate)
 
 
 def write_site(path: Path, people_folder: Path, exchange: str, partner: str) -> None:
@@ -96,6 +106,27 @@ def write_site(path: Path, people_folder: Path, exchange: str, partner: str) -> 
     path.write_text("\n".join(lines), "utf-8")
 
 
+def write_people(path: Path, made: Iterable[tuple[Person, KeyFiles]], password: str = "") -> None:
+    """Write the file for `addin-sim rehearse --people`; `password` is that of everybody's mailbox."""
+    lines = ["# Who plays along in `addin-sim rehearse`. File names are relative to this file."]
+    if not password:
+        lines.append('# The password of the mailboxes is that of the settings; else give each person password = "...".')
+    for person, files in made:
+        lines += ["", "[[person]]", f'address = "{person.address}"', f'display_name = "{person.name}"']
+        lines += [f'certificate = "{files.certificate.name}"', f'key = "{files.private_key.name}"']
+        if password:
+            lines.append(f"password = {quoted(password)}")
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text("\n".join([*lines, ""]), "utf-8")
+
+
+def quoted(text: str) -> str:
+    """A TOML basic string."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def _authority(key: rsa.RSAPrivateKey, name: x509.Name, now: datetime) -> x509.Certificate:
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     return (
@@ -107,9 +138,9 @@ def _authority(key: rsa.RSAPrivateKey, name: x509.Name, now: datetime) -> x509.C
     )
 
 
-def _make_person(
-    folder: Path, person: Person, ca_key: rsa.RSAPrivateKey, ca: x509.Certificate, now: datetime
-) -> KeyFiles:
+def make_person(folder: Path, person: Person, authority: Authority, now: datetime) -> KeyFiles:
+    """Write the person's pair to `folder`: NAME.pem and NAME.key.pem, RSA 2048, valid for 30 days."""
+    ca = authority.certificate
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     issuer_identifier = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, person.name)])
@@ -123,7 +154,7 @@ def _make_person(
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_identifier), critical=False
         )
-        .sign(ca_key, hashes.SHA256())
+        .sign(authority.key, hashes.SHA256())
     )
     files = KeyFiles(folder / f"{person.file_stem}.pem", folder / f"{person.file_stem}.key.pem")
     files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

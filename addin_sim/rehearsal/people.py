@@ -1,0 +1,147 @@
+"""Who plays along in a rehearsal, and the Outlook of each: one settings file describes one Outlook, this many.
+
+The settings of the rehearsal serve everybody: mail server, address list and InternalRecipient are the same. Address,
+login and keys are each person's own and stand in the people file (TOML).
+"""
+
+import os
+import tomllib
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from pydantic import Field, ValidationError, model_validator
+
+from addin_sim.outlook_settings import Account, OutlookSettings, Section, SettingsError
+from addin_sim.own_keys import KEY_FILE
+
+
+class PersonEntry(Account):
+    """One `[[person]]`."""
+
+    user: str = ""
+    """The login at mailbox and mail server; empty: the address."""
+    password: str = Field(default="", repr=False)
+    password_env: str = ""
+    """The password, or the environment variable that holds it; neither: that of the settings."""
+    certificate: Path | None = None
+    key: Path | None = None
+    """The pair that opens what arrives and signs containers (PEM, no password; RSA).
+
+    Without it a pair is made that nobody knows: what arrives is checked for clear text only.
+    """
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> "PersonEntry":
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("give certificate and key, or neither")
+        if self.password and self.password_env:
+            raise ValueError("give either password or password_env")
+        if self.password_env and self.password_env not in os.environ:
+            raise ValueError(f"password_env names {self.password_env}, which is not in the environment")
+        return self
+
+
+class PeopleFile(Section):
+    """All of the file."""
+
+    person: tuple[PersonEntry, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _are_different(self) -> "PeopleFile":
+        addresses = [person.address.lower() for person in self.person]
+        for address in addresses:
+            if addresses.count(address) > 1:
+                raise ValueError(f"{address} stands there twice")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Player:
+    """A person who plays along, ready to do so."""
+
+    outlook: OutlookSettings
+    has_key: bool
+    """The gateway is expected to encrypt to this person's own certificate."""
+
+    @property
+    def address(self) -> str:
+        """In small letters."""
+        return self.outlook.account.address.lower()
+
+
+def players(outlook: OutlookSettings, file: Path | None, wanted: int) -> list[Player]:
+    """The first `wanted` people of the file, each with settings of their own; without a file the account alone.
+
+    Their key pairs are put into profile folders beside the file. Raises `SettingsError`.
+    """
+    if file is None:
+        if wanted != 1:
+            raise SettingsError(
+                f"{wanted} users need a file that names them: give --people ("
+                "`addin-sim world crowd DIR` makes one to begin with)."
+            )
+        return [Player(outlook, has_key=True)]
+    people = _read(file).person
+    if wanted > len(people):
+        raise SettingsError(f"{file}: names {len(people)} people, too few for {wanted} users.")
+    return [_player(outlook, file, person) for person in people[:wanted]]
+
+
+def _read(file: Path) -> PeopleFile:
+    try:
+        return PeopleFile.model_validate(tomllib.loads(file.read_text("utf-8")))
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{file}: {error}") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(key + 1) if isinstance(key, int) else key for key in problem["loc"])
+        what = "is not a known key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        raise SettingsError(f"{file}: {where or 'the file'}: {what.removeprefix('Value error, ')}") from error
+
+
+def _player(outlook: OutlookSettings, file: Path, person: PersonEntry) -> Player:
+    profile = file.parent / f"{file.stem}.rehearsal" / person.address.lower().replace("/", "_")
+    if person.certificate is not None and person.key is not None:
+        _lay_pair(profile, file.parent / person.certificate, file.parent / person.key)
+    changes: dict[str, object] = {
+        "account": Account(address=person.address, display_name=person.display_name),
+        "container": outlook.container.model_copy(update={"profile": profile}),
+    }
+    login: dict[str, object] = {"user": person.user or person.address}
+    if person.password or person.password_env:
+        login |= {"password": person.password, "password_env": person.password_env}
+    for name in ("submission", "mailbox"):
+        section = getattr(outlook, name)
+        if section is not None and section.user:  # a server without login stays one
+            changes[name] = section.model_copy(update=login)
+    return Player(outlook.model_copy(update=changes), has_key=person.key is not None)
+
+
+def _lay_pair(profile: Path, certificate: Path, key: Path) -> None:
+    """Put the pair where `own_keys` finds it; written anew each time, so that a renewed one counts."""
+    try:
+        pem, key_pem = certificate.read_bytes(), key.read_bytes()
+        owner = x509.load_pem_x509_certificate(pem)
+        private = serialization.load_pem_private_key(key_pem, None)
+    except OSError as error:
+        raise SettingsError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise SettingsError(
+            f"{certificate}, {key}: must be a PEM certificate and a PEM key without password."
+        ) from error
+    if not isinstance(private, rsa.RSAPrivateKey) or owner.public_key() != private.public_key():
+        raise SettingsError(f"{key}: must be an RSA key, and the one of {certificate}.")
+    try:
+        profile.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = profile / f".{uuid.uuid4().hex}"
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
+            new.write(key_pem + b"\n" + pem)
+        unfinished.replace(profile / KEY_FILE)
+    except OSError as error:
+        raise SettingsError(f"{error.filename}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,78 @@
+"""A whole rehearsal against a mail server that takes everything and delivers nothing: how it ends, what it says."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from addin_sim.outlook_settings import load
+from addin_sim.rehearsal.judgement import Kind
+from addin_sim.rehearsal.people import players
+from addin_sim.rehearsal.performance import Performance, Script
+from addin_sim.rehearsal.timings import Step, Timings
+from addin_sim.world.mail_server import MailServer
+from tests.rehearsal_cast import ADA, cast
+
+
+class Black:
+    """A mail server whose gateway is away for good, and the three of the cast as its users."""
+
+    def __init__(self, folder: Path, free_port: int) -> None:
+        self.server = MailServer(folder, ["acme.example"], retry_seconds=3600)
+        self.server.route_to("127.0.0.1", free_port)
+        self.server.start()
+        self.mailboxes = self.server.mailboxes.folder
+        self.mailboxes.mkdir(exist_ok=True)
+        self.settings = folder / "outlook.toml"
+        self.settings.write_text(
+            f'[account]\naddress = "{ADA}"\n[submission]\nhost = "127.0.0.1"\nport = {self.server.port}\n'
+            f'[world_mailbox]\nfolder = "{self.mailboxes}"\n'
+        )
+
+    def performance(self, timings: Timings, *, seconds: float, patience: float) -> Performance:
+        script = Script(seconds, 0.05, 20, patience, 30.0, 0.0, (1,))
+        company = players(load(self.settings), cast().crowd.people_file, 2)
+        return Performance(company, script, timings, lambda _: None)
+
+    def saved(self) -> int:
+        return len(list(self.mailboxes.glob("*/sent/*.eml")))
+
+
+@pytest.fixture
+def black(tmp_path: Path, free_port: int) -> Iterator[Black]:
+    opened = Black(tmp_path, free_port)
+    yield opened
+    opened.server.stop()
+
+
+def test_when_patience_ends_everything_is_missing(black: Black) -> None:
+    timings = Timings()
+    result = black.performance(timings, seconds=0.3, patience=0.2).play()
+    sent = result.tally.sent
+    assert sent >= 2
+    kinds = [deviation.kind for deviation in result.deviations]
+    assert set(kinds) == {Kind.MISSING, Kind.COPY_MISSING, Kind.ORIGINAL_LEFT}
+    assert kinds.count(Kind.MISSING) == result.tally.deliveries
+    assert kinds.count(Kind.COPY_MISSING) == kinds.count(Kind.ORIGINAL_LEFT) == sent == black.saved()
+    assert (result.interrupted, result.tally.under_way) == (False, 0)
+    assert timings.summaries()[Step.SUBMIT].count == sent
+    assert Step.FIND not in timings.summaries(), "IME 1.0 needs no certificate"
+
+
+def test_ended_twice_it_ends_at_once_and_condemns_nothing(black: Black) -> None:
+    performance = black.performance(Timings(), seconds=20, patience=20)
+
+    def end() -> None:
+        while not black.saved():
+            pass
+        performance.interrupt()
+        performance.interrupt()
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    result = performance.play()
+    ending.join()
+    assert result.interrupted
+    assert result.deviations == []
+    assert result.tally.under_way == result.tally.sent > 0
