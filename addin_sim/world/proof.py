@@ -46,11 +46,13 @@ def files_with(secret: bytes, folders: Iterable[Path]) -> list[Path]:
     found = []
     for folder in folders:
         for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                data = path.read_bytes()
-                joined = data.replace(b"\r\n", b"").replace(b"\n", b"")
-                if any(needle in data or needle in joined for needle in needles):
-                    found.append(path)
+            try:
+                data = path.read_bytes() if path.is_file() else b""
+            except FileNotFoundError:  # a running server has just renamed or removed it
+                continue
+            joined = data.replace(b"\r\n", b"").replace(b"\n", b"")
+            if any(needle in data or needle in joined for needle in needles):
+                found.append(path)
     return found
 
 

@@ -25,10 +25,29 @@ class DeviationError(Exception):
 
 
 @dataclass(slots=True)
-class Stage:
-    """What the steps share."""
+class Page:
+    """What the audience reads."""
 
     console: Console
+
+    def say(self, text: str) -> None:
+        """One line of what happened, indented however long it is."""
+        self.console.print(Padding(escape(text), (0, 0, 0, 6), expand=False), highlight=False)
+
+    def show(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for heading in headings:
+            table.add_column(heading, overflow="fold")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        self.console.print(table)
+
+
+@dataclass(slots=True)
+class Stage(Page):
+    """What the steps share."""
+
     folder: Path
     gateway: Gateway
     world: MailServer
@@ -64,19 +83,6 @@ class Stage:
     def world_folder(self) -> Path:
         """All files of the mail servers."""
         return self.folder / "world"
-
-    def say(self, text: str) -> None:
-        """One line of what happened, indented however long it is."""
-        self.console.print(Padding(escape(text), (0, 0, 0, 6), expand=False), highlight=False)
-
-    def show(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for heading in headings:
-            table.add_column(heading, overflow="fold")
-        for row in rows:
-            table.add_row(*map(escape, row))
-        self.console.print(table)
 
 
 def send(settings: Path, mail: Path, ime: int) -> str:

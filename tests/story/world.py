@@ -4,7 +4,7 @@ import email
 import email.policy
 import smtplib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +69,16 @@ def subject_of(mail: bytes) -> str:
 
 
 @contextmanager
-def open_world(folder: Path, *, workers: int = 2, archive: bool = False) -> Iterator[World]:
-    """All servers up, gateway healthy; everything is stopped by pid at the end."""
+def open_world(
+    folder: Path, *, workers: int = 2, archive: bool = False, elsewhere: Mapping[str, int] | None = None
+) -> Iterator[World]:
+    """All servers up, gateway healthy; everything is stopped by pid at the end.
+
+    `elsewhere`: more people, with the port of the SMTP server where each one's mailbox is.
+    """
     root = make_ca("Story Root")
-    people = {name: make_user(f"{name}@{DOMAIN}", root) for name in NAMES}
+    others = elsewhere or {}
+    people = {name: make_user(f"{name}@{DOMAIN}", root) for name in (*NAMES, *others)}
     (folder / "root.pem").write_bytes(root.pem)
     for name, entity in people.items():
         (folder / f"{name}.pem").write_bytes(entity.pem)
@@ -83,19 +89,20 @@ def open_world(folder: Path, *, workers: int = 2, archive: bool = False) -> Iter
             Postfix(
                 local_domains=[DOMAIN],
                 lmtp_port=dovecot.lmtp_port,
-                routes=dict.fromkeys(("imepseudodomain.local", f"ime.{DOMAIN}", "partner.example"), gateway.port),
+                routes=dict.fromkeys(("imepseudodomain.local", f"ime.{DOMAIN}", "partner.example"), gateway.port)
+                | {f"{name}@{DOMAIN}": port for name, port in others.items()},
                 extra=f"always_bcc = {ARCHIVE}" if archive else "",
             )
         )
         gateway.configure(next_hop=postfix.port, workers=workers)
-        gateway.apply(_site(postfix.port))
+        gateway.apply(_site(postfix.port, people))
         gateway.start()
         stack.callback(gateway.stop)
         yield World(folder, postfix, dovecot, gateway, people)
 
 
-def _site(port: int) -> str:
-    certificates = "".join(f'[[certificate]]\nfile = "{name}.pem"\n' for name in NAMES)
+def _site(port: int, people: Iterable[str]) -> str:
+    certificates = "".join(f'[[certificate]]\nfile = "{name}.pem"\n' for name in people)
     return (
         '[policy]\nprotect_subject = "ime2"\n'
         f'[[managed_domain]]\nname = "{DOMAIN}"\ndeliver_to = "smtp://127.0.0.1:{port}"\n'
