@@ -6,10 +6,12 @@ Exchange server in front of it (EWS), and how old the copy may be that Outlook k
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from addin_sim.address_list.errors import AddressListError
 
 
 class Table(BaseModel):
@@ -21,6 +23,7 @@ class Table(BaseModel):
 class WithPassword(Table):
     """A table with somebody who logs in."""
 
+    table_name: ClassVar[str]
     user: str = ""
     password: str = Field(default="", repr=False)
     password_env: str = ""
@@ -28,20 +31,26 @@ class WithPassword(Table):
 
     @property
     def secret(self) -> str:
-        """The password, wherever it stands."""
-        return os.environ.get(self.password_env, "") if self.password_env else self.password
+        """The password, wherever it stands; raises `AddressListError` when it is nowhere. Whoever does not log in
+        here, as `settings export` or the publisher of another table, needs none."""
+        if self.password_env and self.password_env not in os.environ:
+            raise AddressListError(
+                f"[{self.table_name}]: password_env names {self.password_env}, which is not in the environment. "
+                "Nobody was asked and nothing was changed. Export that variable, then run the command again."
+            )
+        return os.environ[self.password_env] if self.password_env else self.password
 
     @model_validator(mode="after")
     def _one_password(self) -> "WithPassword":
         if self.password and self.password_env:
             raise ValueError("give either password or password_env")
-        if self.password_env and self.password_env not in os.environ:
-            raise ValueError(f"password_env names {self.password_env}, which is not in the environment")
         return self
 
 
 class LdapSettings(WithPassword):
     """The directory behind the address list (RFC 4511); with Exchange it is Active Directory."""
+
+    table_name = "address_list.ldap"
 
     url: str
     """`ldaps://HOST[:PORT]`, or `ldap://HOST[:PORT]` with StartTLS (RFC 4513 section 3)."""
@@ -71,6 +80,8 @@ class LdapSettings(WithPassword):
 
 class EwsSettings(WithPassword):
     """The Exchange server in front of the address list and of mailboxes (Exchange Web Services)."""
+
+    table_name = "address_list.ews"
 
     url: str
     """`https://mail.acme.example/EWS/Exchange.asmx`."""

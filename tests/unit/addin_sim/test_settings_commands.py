@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from addin_sim.address_list.errors import AddressListError
+from addin_sim.address_list.ldap_directory import LdapDirectory
 from addin_sim.cli import run
+from addin_sim.outlook_settings import load
 
 TEXT = """[account]
 address = "anna@acme.example"
@@ -107,3 +110,23 @@ def test_a_refusal_is_a_sentence(typed: Typed, words: list[str], sentence: str) 
 def test_a_value_that_the_add_in_does_not_know_is_refused(typed: Typed) -> None:
     status, _, err = typed("show", registry='InternalRecipents = "a@b.example"')
     assert status == 1 and "InternalRecipents" in err
+
+
+def test_the_password_of_a_server_that_is_not_asked_may_be_missing(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IMESVC_PASSWORD", raising=False)
+    login = 'user = "imesvc"\npassword_env = "IMESVC_PASSWORD"'
+    tables = (
+        f'[address_list.ldap]\nurl = "ldaps://127.0.0.1:1"\nbase = "DC=acme"\n{login}\n'
+        f'[address_list.ews]\nurl = "https://127.0.0.1:1/EWS/Exchange.asmx"\n{login}'
+    )
+    assert typed("show", registry=f"{IME2}\n{tables}")[0] == 0
+    settings = load(Path("anna.toml")).address_list
+    assert settings.ldap is not None and settings.ews is not None
+    with pytest.raises(
+        AddressListError, match=r"^\[address_list.ldap\]: password_env names IMESVC_PASSWORD, which is not"
+    ):
+        LdapDirectory(settings.ldap)
+    with pytest.raises(AddressListError, match=r"^\[address_list.ews\]: .* nothing was changed\. Export that variable"):
+        _ = settings.ews.secret
