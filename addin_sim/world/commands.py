@@ -1,12 +1,16 @@
 """The commands `addin-sim world …`: the small mail world for trying a gateway by hand."""
 
+import contextlib
+import re
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from addin_sim.terminal import refuse
 from addin_sim.world.crowd import make_crowd
 from addin_sim.world.mail_server import MailServer
 from addin_sim.world.people import COMPANY, make_people, write_people, write_site
@@ -26,10 +30,11 @@ def people(
     those with whom `addin-sim rehearse` can play.
     """
     folder = folder.absolute()
-    made = make_people(folder)
-    write_site(folder / "SITE.toml", folder, exchange, partner)
-    colleagues = [(person, files) for person, files in made.items() if person.address.endswith(f"@{COMPANY}")]
-    write_people(folder / "people.toml", colleagues)
+    with _written_to(folder, unless="SITE-people.toml"):
+        made = make_people(folder)
+        write_site(folder / "SITE.toml", folder, exchange, partner)
+        colleagues = [(person, files) for person, files in made.items() if person.address.endswith(f"@{COMPANY}")]
+        write_people(folder / "people.toml", colleagues)
     for person, files in made.items():
         typer.echo(f"{person.address}: {files.certificate}")
     typer.echo(f"next: ime-gateway apply {folder / 'SITE.toml'}")
@@ -47,7 +52,10 @@ def crowd(
     Everybody needs a mailbox at the address; passwords are added to people.toml by hand, or all have that of the
     settings.
     """
-    made = make_crowd(folder.absolute(), users, domain)
+    if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", domain):
+        raise typer.BadParameter("must be a domain such as acme.example, in ASCII (xn--...)", param_hint="--domain")
+    with _written_to(folder, unless="people.toml"):
+        made = make_crowd(folder.absolute(), users, domain)
     typer.echo(f"{made.addresses[0]} to {made.addresses[-1]}: {made.people_file}")
     typer.echo(f"next: make their mailboxes, add {made.site_part} to SITE.toml, ime-gateway apply SITE.toml")
     typer.echo(f"then: addin-sim rehearse --people {made.people_file} --users {users} --minutes 2")
@@ -70,7 +78,8 @@ def serve(
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    server = MailServer(folder, [COMPANY], port=port, outside_port=outside_port, retry_seconds=_RETRY_SECONDS)
+    with _written_to(folder):
+        server = MailServer(folder, [COMPANY], port=port, outside_port=outside_port, retry_seconds=_RETRY_SECONDS)
     server.route_to(host, int(gateway_port))
     try:
         server.start()
@@ -82,3 +91,15 @@ def serve(
     typer.echo(f'[world_mailbox]\nfolder = "{server.mailboxes.folder.absolute()}"')
     stopped.wait()
     server.stop()
+
+
+@contextlib.contextmanager
+def _written_to(folder: Path, *, unless: str = "") -> Iterator[None]:
+    """Refuses a folder that cannot be written, and one in which the file `unless` tells of people made earlier: their
+    CA would be replaced, and the passwords that were added by hand."""
+    if unless and (folder / unless).exists():
+        refuse(f"{folder / unless} is there already. Nothing was written. Choose a new folder, or remove this one.")
+    try:
+        yield
+    except OSError as error:
+        refuse(f"{error.filename or folder}: cannot be written: {error.strerror or error}. Choose another folder.")
