@@ -41,7 +41,7 @@ foreach ($contact in @($Contacts | Where-Object { -not $NoContact })) {
     # Only when there is one.
     if ($found.Count -eq 1) { $notes = [string] (Get-Contact -Identity $found[0].DistinguishedName<<controller>>).Notes }
     # A contact of others, as of addin-sim publish, belongs to them.
-    if ($found.Count -eq 1 -and -not $notes.StartsWith($Mark)) { throw "The contact '$($found[0].Name)' for $($contact.Address) was not made by this kit. It was left as it is; all the rest is done. Leave it to whoever made it and run this script with -NoContact from now on, or remove it and run this script again." }
+    if ($found.Count -eq 1 -and -not $notes.StartsWith($Mark)) { throw "The contact '$($found[0].Name)' for $($contact.Address) was not made by this kit. It was left as it is; all is done but the contacts from this one on. Leave them all to whoever made it and run this script with -NoContact from now on, or remove it and run this script again." }
 """  # noqa: E501 - lines of the script
 ON_PREMISES: Final = (
     _ALL

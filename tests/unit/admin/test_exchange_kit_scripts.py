@@ -243,6 +243,17 @@ def test_the_rules_guard_our_headers_and_end_loops(world: str) -> None:
     assert rule.parameters["ExceptIfSenderIpRanges"] == "$GatewayAddress"
 
 
+@pytest.mark.parametrize("world", [SERVER, ONLINE])
+def test_a_contact_of_others_stops_the_script_when_only_contacts_are_left(world: str) -> None:
+    """There may be several contacts, and the first of them may be somebody else's."""
+    (sentence,) = [one for one in SCRIPTS[world].strings() if "was not made by this kit" in one and "contact" in one]
+    assert "all is done but the contacts from this one on" in sentence
+    last = SCRIPTS[world].calls(
+        "New-TransportRule", "Remove-TransportRule", "New-SendConnector", "New-InboundConnector"
+    )
+    assert max(one.place for one in last) < SCRIPTS[world].calls("New-MailContact")[0].place
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_gets_the_right_to_bring_organisation_headers(name: str) -> None:
     code = " ".join(one.text for one in SCRIPTS[name].tokens)
