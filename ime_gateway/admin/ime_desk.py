@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ime_gateway.admin.ime_contact import ContactFiles, contact_files
-from ime_gateway.admin.ime_keys import make_key_pair
+from ime_gateway.admin.ime_keys import make_key_pair, require_fit
 from ime_gateway.admin.ime_notes import current_key, key_notes, signer_notes
 from ime_gateway.admin.judging import certificate_json
 from ime_gateway.admin.key_pairs import DAY_SECONDS, DEFAULT_OVERLAP_DAYS, KeyPair, groups
 from ime_gateway.admin.managed_names import managed_named
 from ime_gateway.admin.timestamps import rfc3339
 from ime_gateway.base.errors import UnreadableCertificate, UserError
+from ime_gateway.certs.certificate import Certificate
 from ime_gateway.ports.clock import Clock, Randomness
 from ime_gateway.ports.directory import SiteView
 from ime_gateway.ports.registry import ContainerCounts, ImeKeyEntry, Registry, RegistryTransaction
@@ -83,14 +84,15 @@ class ImeDesk:
         return self._change(domain, days, overlap, permitted, actor, "ime-rotate-at-once" if at_once else "ime-rotate")
 
     def export_contact(self, domain: str, display_name: str, actor: str) -> ContactFiles:
-        """What the address list needs to know of the IME address; raises UserError when there is no key.
-        Uses the private key to sign, so it is audited."""
+        """What the address list needs to know of the IME address; raises UserError when there is no key, or one of
+        another address. Uses the private key to sign, so it is audited."""
         with self._registry.transaction(write=True) as live:
             row = self._row(live, _managed(live.view(), domain))
             if row.current is None:
                 raise _no_key(row)
             _require_address(row)
             certificate = row.current.certificate
+            _require_fit(row, certificate)
             private_key = live.ime_private_key(row.domain, certificate.thumbprint)
             if private_key is None:
                 raise UserError(f"the private key of {row.domain}'s IME certificate is missing from the store")
@@ -177,6 +179,17 @@ def _change_detail(row: ImeRow, pair: KeyPair, older_open_until: float) -> str:
 
 def _no_key(row: ImeRow) -> UserError:
     return UserError(f"{row.domain} has no IME key yet; make one: ime-gateway ime issue {row.domain}")
+
+
+def _require_fit(row: ImeRow, certificate: Certificate) -> None:
+    """`ime_address` may have been changed since the key was made."""
+    try:
+        require_fit(certificate, row.address)
+    except UserError as error:
+        raise UserError(
+            f"the IME certificate of {row.domain} {str(error).removeprefix('the certificate ')}; nothing was written;"
+            f" make a new one and run this again: ime-gateway ime rotate {row.domain}"
+        ) from None
 
 
 def _require_address(row: ImeRow) -> None:

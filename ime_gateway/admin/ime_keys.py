@@ -45,7 +45,7 @@ def doubts(certificate: Certificate, domain: str, address: str, warning_days: in
         found.append(f"the IME certificate names no mail address; some programs want {address} in it")
     elif address not in certificate.addresses:
         owners = ", ".join(sorted(certificate.addresses))
-        found.append(f"the IME certificate is for {owners}, the IME address is {address}")
+        found.append(f"the IME certificate is for {owners}, the IME address is {address}; {advice}")
     fault = fitness_fault(certificate)
     if fault is not None:
         found.append(f"the IME certificate: {fault.detail}; Outlook may refuse to encrypt to it")

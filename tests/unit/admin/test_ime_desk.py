@@ -132,6 +132,18 @@ def test_the_contact_is_what_others_read(desk: ImeDesk, tmp_path: Path) -> None:
     assert b"PRIVATE" not in b"".join(contact.files.values())
 
 
+def test_an_address_that_was_changed_needs_a_key_of_its_own_before_it_is_published(desk: ImeDesk, site) -> None:
+    desk.issue("acme.example", days=100, replace=False, actor="test")
+    site.apply(SITE.replace(ADDRESS, "dca@ime2.acme.example").replace('ime_key = ""\n', ""))
+    advice = "make a new one and run this again: ime-gateway ime rotate acme.example$"
+    with pytest.raises(UserError, match=f"^the IME certificate of acme.example is for {ADDRESS}, not for .*; {advice}"):
+        desk.export_contact("acme.example", "", "test")
+    (note,) = [note for note in desk.show("acme.example").notes if "is for" in note]
+    assert note.endswith("the IME address is dca@ime2.acme.example; run: ime-gateway ime rotate acme.example")
+    desk.rotate("acme.example", days=100, overlap_days=7, at_once=False, actor="test")
+    assert desk.export_contact("acme.example", "", "test").address == "dca@ime2.acme.example"
+
+
 def test_the_contact_names_itself_early_in_the_alphabet(desk: ImeDesk) -> None:
     desk.issue("acme.example", days=100, replace=False, actor="test")
     facts = json.loads(desk.export_contact("acme.example", "", "test").files["contact.json"])
