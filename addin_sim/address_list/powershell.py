@@ -81,7 +81,7 @@ class PowerShellPublisher:
             place=str(self._folder),
             key="",
             contact=contact,
-            changes=_gone(contact) if removal else _set(contact, self._place),
+            changes=_changes(contact, self._place, action),
             remarks=(
                 "What Exchange holds now is not read here: run a script with -WhatIf to see what it would do there.",
             ),
@@ -185,6 +185,13 @@ def _set(contact: Contact, place: str) -> tuple[Change, ...]:
     if place:
         wanted["OrganizationalUnit"] = place
     return tuple(Change(name, (), (value,)) for name, value in wanted.items())
+
+
+def _changes(contact: Contact, place: str, action: Action) -> tuple[Change, ...]:
+    """What the scripts of this plan will do, which is nothing new when they are there already."""
+    if action is Action.NOTHING:
+        return ()
+    return _gone(contact) if action is Action.REMOVE else _set(contact, place)
 
 
 def _gone(contact: Contact) -> tuple[Change, ...]:

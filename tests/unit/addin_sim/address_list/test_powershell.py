@@ -190,7 +190,7 @@ def test_written_once_and_left_alone_then(contact: Contact, tmp_path: Path) -> N
     assert len(said) == 2
     assert {path.name for path in (tmp_path / "scripts").iterdir()} == {ONLINE, SERVER}
     again = publisher.plan(contact)
-    assert again.action is Action.NOTHING
+    assert again.action is Action.NOTHING and again.diff == ()
     publisher.carry_out(again)
     assert len(said) == 2
     assert publisher.plan(contact_of()).action is Action.CHANGE
