@@ -273,12 +273,12 @@ def _sentences(path: Path, text: str, error: ValidationError) -> list[str]:
 def _line_of(text: str, keys: list[str]) -> int | None:
     """The line of a key, or of its table when the key is not there."""
     table_line = None
-    table = ""
+    table: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
-            table = header.group(1)
-            if keys and table == keys[0]:
+            table = header.group(1).split(".")
+            if keys[: len(table)] == table:
                 table_line = number
-        elif (entry := re.match(r"\s*([\w-]+)\s*=", line)) and [*filter(None, [table]), entry.group(1)] == keys:
+        elif (entry := re.match(r"\s*([\w-]+)\s*=", line)) and [*table, entry.group(1)] == keys:
             return number
     return table_line

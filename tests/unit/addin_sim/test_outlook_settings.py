@@ -58,6 +58,8 @@ def test_the_internal_recipient_decides_the_version(tmp_path: Path, recipient: s
         (MINIMUM + "[container]\nsignature = 'loud'\n", [":8:", "container.signature", "opaque"]),
         (MINIMUM + "[container]\noriginal = 'tnef'\n", [":8:", "container.original", "rfc822"]),
         (MINIMUM + "[world_mailbox]\nfolder = 'w'\n[mailbox]\nhost = 'x'\nuser = 'u'\n", ["either"]),
+        (MINIMUM + "[address_list]\n[address_list.ldap]\nbind = 'ntlm'\n", [":9:", "address_list.ldap.bind", "gssapi"]),
+        (MINIMUM + "[address_list.ews]\nauth = 'basic'\n", [":7:", "address_list.ews.url", "missing"]),
         ("[account\n", ["line 1"]),
     ],
 )
