@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from addin_sim.ime2 import sign
 from addin_sim.outlook_settings import Account
 from addin_sim.own_keys import OwnKeys
-from addin_sim.raw_mail import RawMail, make_field, parse
+from addin_sim.raw_mail import RawMail, UnusableMailError, mailboxes_in, make_field, parse
 
 CHALLENGE_HEADER = "X-IMEGW-Challenge"
 """Carries the one-time token."""
@@ -91,5 +91,7 @@ def answer(
 
 
 def _addresses(header: RawMail, name: str) -> tuple[str, ...]:
-    found = email.utils.getaddresses([field.value for field in header.all(name)])
-    return tuple(address.lower() for _, address in found)
+    try:
+        return tuple(address.lower() for _, address in mailboxes_in(header.all(name)))
+    except UnusableMailError:  # nobody whom we know
+        return ()

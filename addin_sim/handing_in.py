@@ -5,12 +5,11 @@ the mail's own header (CreateItem with SendOnly, MS-OXWSCORE section 3.1.4.2), s
 else is not sent at all.
 """
 
-import email.utils
 from collections.abc import Sequence
 
 from addin_sim.mailbox.interface import MailboxError
 from addin_sim.outlook_settings import MailboxSettings, OutlookSettings
-from addin_sim.raw_mail import parse
+from addin_sim.raw_mail import mailboxes_in, parse
 from addin_sim.submission import Accepted, Refused, ended, submit
 
 
@@ -49,5 +48,5 @@ def _hand_to_exchange(exchange: MailboxSettings, sender: str, data: bytes) -> Ac
 def recipients_in(data: bytes) -> set[str]:
     """Whom Exchange would send the mail to, in small letters."""
     header = parse(data)
-    values = [field.value for name in ("To", "Cc", "Bcc") for field in header.all(name)]
-    return {address.lower() for _, address in email.utils.getaddresses(values) if address}
+    fields = [field for name in ("To", "Cc", "Bcc") for field in header.all(name)]
+    return {address.lower() for _, address in mailboxes_in(fields) if address}

@@ -4,6 +4,7 @@ The add-in changes a handful of header fields (RFC 5322 section 2.2) of a mail t
 parsing and writing the whole mail anew would change bytes that are not ours.
 """
 
+import email.utils
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -89,6 +90,17 @@ class RawMail:
     def to_bytes(self) -> bytes:
         """The whole mail: header, empty line, body."""
         return b"".join(field.raw for field in self.fields) + b"\r\n" + self.body
+
+
+def mailboxes_in(fields: Iterable[Field]) -> list[tuple[str, str]]:
+    """Name and address of everybody in these fields (RFC 5322 section 3.4).
+
+    Raises `UnusableMailError` for comments in comments, so many that Python's reader gives up: no program writes them.
+    """
+    try:
+        return email.utils.getaddresses([field.value for field in fields])
+    except RecursionError as error:
+        raise UnusableMailError("The mail names its people in a way that cannot be read.") from error
 
 
 def canonical_newlines(data: bytes) -> bytes:

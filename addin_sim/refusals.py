@@ -6,10 +6,9 @@ the mail servers on the way only, so nobody else can write such a report.
 """
 
 import email
-import email.policy
 from collections.abc import Collection
 from dataclasses import dataclass
-from email.message import EmailMessage, Message
+from email.message import Message
 
 from addin_sim.raw_mail import parse
 
@@ -25,7 +24,15 @@ class Report:
 
 def read_report(data: bytes, carrier_ids: Collection[str]) -> Report | None:
     """The refusal of one of these carriers, None for any other mail; a mere delay is no refusal."""
-    mail = email.message_from_bytes(data, policy=email.policy.default)
+    try:
+        return _report_in(data, carrier_ids)
+    except RecursionError:  # anybody may send part in part in part; Python's reader gives up
+        return None
+
+
+def _report_in(data: bytes, carrier_ids: Collection[str]) -> Report | None:
+    """By Python's older policy: the newer one raises on some headers that anybody can write, `Message-ID: <>` first."""
+    mail = email.message_from_bytes(data)
     if mail.get_content_type() != "multipart/report" or mail.get_param("report-type") != "delivery-status":
         return None
     named = _named(mail, data) & set(carrier_ids)
@@ -43,10 +50,10 @@ def _named(mail: Message, data: bytes) -> set[str]:
         match part.get_content_type():
             case "message/rfc822" if part.is_multipart():
                 found.add(str(part.get_payload(0)["Message-ID"] or "").strip())  # type: ignore[index]
-            case "text/rfc822-headers" if isinstance(part, EmailMessage):
+            case "text/rfc822-headers":
                 returned = part.get_payload(decode=True)
                 if isinstance(returned, bytes):
-                    found.add(email.message_from_bytes(returned, policy=email.policy.compat32)["Message-ID"] or "")
+                    found.add(str(email.message_from_bytes(returned)["Message-ID"] or "").strip())
             case _:
                 continue
     return found

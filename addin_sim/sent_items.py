@@ -16,13 +16,12 @@ IME 2.0 saves no original in Sent Items; what this mailbox has sent is known fro
 only by a copy that came after it was sent.
 """
 
-import email.utils
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from addin_sim.ime1 import MARKER
 from addin_sim.mailbox.interface import DELETED, ChangedCopyError, Folder, Item, MailboxBackend, Uid
-from addin_sim.raw_mail import RawMail
+from addin_sim.raw_mail import RawMail, UnusableMailError, mailboxes_in
 
 COPY_HEADER = "X-ESWmail-InternalEncrypt-sentcopy"
 """Set by the gateway on the sender's own copy; removed when the copy is filed."""
@@ -221,5 +220,7 @@ def _message_id(item: Item) -> str:
 
 
 def _is_from(header: RawMail, own_address: str) -> bool:
-    senders: Iterable[tuple[str, str]] = email.utils.getaddresses([entry.value for entry in header.all("From")])
-    return [address.lower() for _, address in senders] == [own_address.lower()]
+    try:
+        return [address.lower() for _, address in mailboxes_in(header.all("From"))] == [own_address.lower()]
+    except UnusableMailError:
+        return False

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from addin_sim.groups.interface import GroupError, GroupSource, Member
-from addin_sim.raw_mail import Field, RawMail, make_field
+from addin_sim.raw_mail import Field, RawMail, mailboxes_in, make_field
 
 DEEPEST = 10
 """Levels of groups in groups."""
@@ -42,7 +42,7 @@ class Expanded:
 def expand(mail: RawMail, source: GroupSource) -> Expanded:
     """The mail with every group in To, Cc and Bcc expanded; unchanged when there is none.
 
-    Raises `GroupError` when a group cannot be expanded whole, and what `source` raises.
+    Raises `GroupError` when a group cannot be expanded whole, `UnusableMailError`, and what `source` raises.
     """
     named = {name: _mailboxes(mail.all(name)) for name in _FIELDS}
     boxes = [address.lower() for found in named.values() for _, address in found]
@@ -135,8 +135,7 @@ def _written(mail: RawMail, name: str, people: Iterator[str]) -> RawMail:
 
 
 def _mailboxes(fields: tuple[Field, ...]) -> list[tuple[str, str]]:
-    found = email.utils.getaddresses([one.value for one in fields])
-    return [(name, address) for name, address in found if address]
+    return [(name, address) for name, address in mailboxes_in(fields) if address]
 
 
 def _mailbox(name: str, address: str) -> str:

@@ -63,3 +63,20 @@ def test_anything_else_is_not_a_refusal_of_ours(report: bytes) -> None:
 def test_a_report_about_two_of_ours_is_about_none() -> None:
     report = b"In-Reply-To: <c2@acme.example>\r\n" + postfix_report()
     assert read_report(report, {OURS, "<c2@acme.example>"}) is None
+
+
+@pytest.mark.parametrize("written", ["<>", "<[", "<@>", "<a@[", "<" + "(" * 5000, "\xe4"])
+def test_a_report_about_a_mail_with_an_odd_message_id_stops_nobody(written: str) -> None:
+    assert read_report(postfix_report(message_id=written), {OURS}) is None
+
+
+@pytest.mark.parametrize("part", ["message/rfc822", "multipart/mixed; boundary=B{}"])
+def test_a_report_that_is_folded_endlessly_stops_nobody(part: str) -> None:
+    parts = "".join(f"--B{at - 1 if at else ''}\r\nContent-Type: {part.format(at)}\r\n\r\n" for at in range(1500))
+    report = f"Content-Type: multipart/report; report-type=delivery-status; boundary=B\r\n\r\n{parts}"
+    assert read_report(report.encode(), {OURS}) is None
+
+
+@pytest.mark.parametrize("name", ["Content-Type: text/plain ", "Content-Transfer-Encoding: ", "From: "])
+def test_a_report_with_comments_in_comments_stops_nobody(name: str) -> None:
+    assert read_report(f"{name}{'(' * 5000}\r\n".encode() + postfix_report(message_id="<x@y>"), {OURS}) is None

@@ -119,13 +119,23 @@ def test_a_second_delivery_of_the_same_copy_vanishes() -> None:
     [
         encrypted_copy(sender="Mallory <mallory@evil.example>"),
         encrypted_copy(sender=f"{ALICE}, mallory@evil.example"),
+        encrypted_copy(sender="(" * 5000 + ALICE),
         encrypted_copy("<other@acme.example>"),
         encrypted_copy("<other@gw>", references="<m1@acme.example>", date="Mon, 23 Nov 2026 10:00:00 +0000"),
         encrypted_copy("", references="<m1@acme.example>"),
         encrypted_copy(media_type="text/plain"),
         encrypted_copy(media_type="application/pkcs7-mime; smime-type=signed-data"),
     ],
-    ids=["foreign From", "two in From", "never sent", "other date", "no Message-ID", "clear", "signed only"],
+    ids=[
+        "foreign From",
+        "two in From",
+        "From of comments",
+        "never sent",
+        "other date",
+        "no Message-ID",
+        "clear",
+        "signed only",
+    ],
 )
 def test_a_marker_alone_moves_nothing(copy: bytes) -> None:
     mailbox = MemoryMailbox()
