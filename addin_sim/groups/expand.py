@@ -21,6 +21,10 @@ DEEPEST = 10
 MOST_MEMBERS = 1000
 """Recipients that all groups of one mail may come to."""
 
+MOST_LOOKED_AT = 5000
+"""Members that are asked about for one group, those counted that are groups, come twice or have no address: groups
+may hold each other, and whoever owns some could keep everybody waiting for hours."""
+
 _FIELDS = ("To", "Cc", "Bcc")
 _ADDRESS = re.compile(r"[^@\s<>,;:()\[\]\\\"\x00-\x1f\x7f]+@[^@\s<>,;:()\[\]\\\"\x00-\x1f\x7f]+")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
@@ -85,7 +89,7 @@ def _members(groups: Mapping[str, str], source: GroupSource, remarks: list[str])
 def _walk(address: str, group: str, source: GroupSource, remarks: list[str]) -> Iterator[Member]:
     """Everybody in a group and in the groups in it, each group once, whatever circles they form."""
     seen = {group}
-    level, depth, without = [group], 1, 0
+    level, depth, without, looked_at = [group], 1, 0, 0
     while level:
         if depth > DEEPEST:
             raise GroupError(
@@ -94,6 +98,12 @@ def _walk(address: str, group: str, source: GroupSource, remarks: list[str]) -> 
             )
         below: list[str] = []
         for member in (one for name in level for one in source.members_of(name)):
+            looked_at += 1
+            if looked_at > MOST_LOOKED_AT:
+                raise GroupError(
+                    f"The group {address} and the groups in it name more than {MOST_LOOKED_AT:,} members, however "
+                    "often the same: address its members one by one; nothing was sent."
+                )
             if member.group:
                 if member.group not in seen:
                     seen.add(member.group)

@@ -30,19 +30,28 @@ class LdapGroups:
         self._directory = directory
 
     def groups_among(self, addresses: Sequence[str]) -> Mapping[str, str]:
-        """As the protocol says; the directory calls a group by its DN."""
-        found: dict[str, str] = {}
+        """As the protocol says; the directory calls a group by its DN.
+
+        Active Directory takes the address of a person for a group as well; whoever may make groups would get mail
+        that was meant for that person, so an address of two is refused as soon as one of them is a group.
+        """
+        owners: dict[str, dict[str, Entry]] = {}
         for at in range(0, len(addresses), _AT_ONCE):
             wanted = addresses[at : at + _AT_ONCE]
-            for entry in self._directory.search(self._base, _groups_with(wanted), _KIND):
+            for entry in self._directory.search(self._base, _entries_with(wanted), _KIND):
                 for address in set(addresses_of(entry)) & set(wanted):
-                    _require_static(entry, address)
-                    if address in found and found[address] != entry.dn:
-                        raise GroupError(
-                            f"Two groups have the address {address}, {found[address]} and {entry.dn}: let one of them "
-                            "be corrected; nothing was sent."
-                        )
-                    found[address] = entry.dn
+                    owners.setdefault(address, {})[entry.dn] = entry
+        found: dict[str, str] = {}
+        for address, entries in owners.items():
+            groups = [entry for entry in entries.values() if _classes(entry) & {_GROUP, _DYNAMIC}]
+            if groups and len(entries) > 1:
+                raise GroupError(
+                    f"The address {address} belongs to {' and '.join(sorted(entries))}, and a group is among them: let "
+                    "it be corrected; nothing was sent."
+                )
+            for group in groups:
+                _require_static(group, address)
+                found[address] = group.dn
         return found
 
     def members_of(self, group: str) -> Iterator[Member]:
@@ -81,10 +90,9 @@ class LdapGroups:
             wanted = f"member;range={int(last) + 1}-*"
 
 
-def _groups_with(addresses: Sequence[str]) -> str:
+def _entries_with(addresses: Sequence[str]) -> str:
     values = [in_filter(address) for address in addresses]
-    terms = "".join(f"(mail={value})(proxyAddresses=smtp:{value})" for value in values)
-    return f"(&(|(objectClass=group)(objectClass=msExchDynamicDistributionList))(|{terms}))"
+    return "(|" + "".join(f"(mail={value})(proxyAddresses=smtp:{value})" for value in values) + ")"
 
 
 def _require_static(entry: Entry, name: str) -> None:

@@ -33,6 +33,8 @@ ENTRIES = [
     group("Elsewhere", "elsewhere@acme.example", ["CN=Far,DC=other,DC=test"]),
     group("Twin 1", "twin@acme.example", [ANNA]),
     group("Twin 2", "twin@acme.example", [BERT]),
+    user("Dora", "dora@acme.example"),
+    group("Sneaky", "", [BERT], proxyAddresses=["smtp:dora@acme.example"]),
     group("Big", "big@acme.example", [f"CN=Person {number:06},{PEOPLE}" for number in range(1001)]),
     group("Alias", "alias@acme.example", [ANNA], proxyAddresses=["SMTP:alias@acme.example", "smtp:other@acme.example"]),
     (
@@ -103,7 +105,8 @@ def test_people_and_strangers_stay(ad: SlapdAd, tmp_path: Path) -> None:
         ("empty@acme.example", "shows no members of the group empty@acme.example"),
         ("broken@acme.example", "CN=Gone,"),
         ("elsewhere@acme.example", "DC=other"),
-        ("twin@acme.example", "Two groups have the address twin@acme.example"),
+        ("twin@acme.example", "and a group is among them"),
+        ("dora@acme.example", "The address dora@acme.example belongs to cn=Dora,"),
         ("dynamic@acme.example", "is a dynamic distribution group"),
         ("holder@acme.example", "is a dynamic distribution group"),
         ("big@acme.example", "more than 1,000 members"),

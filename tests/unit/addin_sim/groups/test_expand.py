@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addin_sim.groups.expand import DEEPEST, MOST_MEMBERS, expand
+from addin_sim.groups.expand import DEEPEST, MOST_LOOKED_AT, MOST_MEMBERS, expand
 from addin_sim.groups.interface import GroupError, Member
 from addin_sim.raw_mail import RawMail, make_field, parse
 
@@ -127,6 +127,20 @@ def test_too_many_stop_the_reading() -> None:
     with pytest.raises(GroupError, match="more than 1,000 members"):
         expand(mail(To=TEAM), Endless({"g": []}))
     assert len(read) == MOST_MEMBERS + 1
+
+
+def test_groups_that_hold_each_other_many_times_stop_the_reading() -> None:
+    read: list[str] = []
+
+    class Mesh(Directory):
+        def members_of(self, group: str) -> Iterator[Member]:
+            read.append(group)
+            yield from super().members_of(group)
+
+    names = [f"@g{number}" for number in range(100)]
+    with pytest.raises(GroupError, match="more than 5,000 members, however often the same"):
+        expand(mail(To=TEAM), Mesh({f"g{number}": names for number in range(100)}))
+    assert len(read) == MOST_LOOKED_AT // len(names) + 1
 
 
 @pytest.mark.parametrize(
