@@ -33,6 +33,12 @@ from addin_sim.outlook_settings import SettingsError
 _PATIENCE_SECONDS = 60.0
 """How long one question waits for a busy server, all in all."""
 
+_SHORTEST_PAUSE = 0.2
+"""Seconds; whoever says less, or less than nothing, would be asked without an end."""
+
+_NONSENSE = (ValueError, LookupError, AttributeError, TypeError)
+"""What exchangelib lets through when a server answers nonsense: its readers trust what they are sent."""
+
 _T = TypeVar("_T")
 
 logging.getLogger("exchangelib").addHandler(logging.NullHandler())  # else whole requests would stand on stderr
@@ -67,7 +73,7 @@ class EwsSession:
                 try:
                     return question()
                 except ErrorServerBusy as error:
-                    pause = error.back_off or BUSY_SECONDS
+                    pause = max(error.back_off or BUSY_SECONDS, _SHORTEST_PAUSE)
                     left -= pause
                     if left < 0 or _is_second_hand(error) or self._rest(pause):
                         raise
@@ -97,7 +103,7 @@ class EwsSession:
             yield
         except SettingsError as error:  # the file of an access token
             raise MailboxError(str(error)) from error
-        except (EWSError, requests.RequestException, OSError, UnicodeError) as error:
+        except (EWSError, requests.RequestException, OSError, *_NONSENSE) as error:
             host = urlsplit(self._endpoint.url).netloc
             reason = failure_in_words(error, self._endpoint)
             kind = UncertainError if _may_have_acted(error) else MailboxError
@@ -117,8 +123,10 @@ def failure_in_words(error: BaseException, endpoint: Endpoint) -> str:
             return f"{type(error).__name__}: {error}"
         case TransportError() | ErrorTimeoutExpired() | ErrorServerBusy() | requests.RequestException() | OSError():
             return _root(error)
-        case UnicodeError():
+        case UnicodeEncodeError():
             return f"HTTP cannot carry these letters: {error}"
+        case ValueError() | LookupError() | AttributeError() | TypeError():
+            return f"its answer makes no sense ({type(error).__name__}: {error})"
         case _:
             return f"{type(error).__name__}: {error}"
 
@@ -132,7 +140,7 @@ def _may_have_acted(error: BaseException) -> bool:
             return True
         case ErrorServerBusy():
             return _is_second_hand(error)
-        case UnauthorizedError() | ResponseMessageError() | UnicodeError():
+        case UnauthorizedError() | ResponseMessageError() | UnicodeEncodeError():
             return False
         case _:
             return True

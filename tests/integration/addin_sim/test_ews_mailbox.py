@@ -94,6 +94,26 @@ def test_a_busy_server_gets_the_pause_it_asks_for(
     assert len(rig.mails(SENT)) == 1
 
 
+def test_a_pause_of_less_than_nothing_is_no_invitation_to_ask_for_ever(
+    rig: EwsRig, mailbox: EwsMailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(EwsSession, "_rest", lambda _, seconds: pauses.append(seconds))
+    rig.server.quirks.back_off_milliseconds = -5000
+    rig.server.quirks.busy = 3
+    mailbox.append_to_sent(original(), (SEEN, MARKER))
+    assert pauses == [0.2] * 3
+
+
+def test_an_answer_that_makes_no_sense_is_told(
+    rig: EwsRig, mailbox: EwsMailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rig.server.quirks, "back_off_milliseconds", "soon")
+    rig.server.quirks.busy = 1
+    with pytest.raises(MailboxError, match="its answer makes no sense"):
+        sync(mailbox, ALICE)
+
+
 def test_a_server_that_stays_busy_is_left_alone(
     rig: EwsRig, mailbox: EwsMailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
