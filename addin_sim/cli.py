@@ -57,10 +57,10 @@ def run() -> None:
     """Entry point of the program."""
     try:
         app()
-    except AddressListError as error:
-        refuse(printable(str(error)))
-    except (SettingsError, UnusableMailError, MailboxError, ProfileError) as error:
+    except SettingsError as error:  # of our own file; it may have several lines
         refuse(str(error))
+    except (AddressListError, UnusableMailError, MailboxError, ProfileError) as error:
+        refuse(printable(str(error)))
 
 
 @app.command()
@@ -175,11 +175,11 @@ def _report_sending(outlook: OutlookSettings, sent: Sent, as_json: bool) -> None
             | ({"groups": groups} if groups else {})
         )
     elif isinstance(answer, Accepted):
-        typer.echo(answer.reply)
+        typer.echo(printable(answer.reply))
     if isinstance(answer, Refused):
-        refuse(" ".join(filter(None, (answer.sentence, sent.remark))))
+        refuse(printable(" ".join(filter(None, (answer.sentence, sent.remark)))))
     if sent.remark:
-        typer.echo(sent.remark, err=True)
+        typer.echo(printable(sent.remark), err=True)
 
 
 def _ignore(_: object) -> None:

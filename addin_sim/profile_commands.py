@@ -12,7 +12,7 @@ from addin_sim.outbox import Kept, Outbox
 from addin_sim.outlook_settings import load
 from addin_sim.own_container import original_in
 from addin_sim.own_keys import ProfileError, grouped, own_keys
-from addin_sim.terminal import DEFAULT_SETTINGS, AsJson, SettingsFile, print_json
+from addin_sim.terminal import DEFAULT_SETTINGS, AsJson, SettingsFile, print_json, printable
 
 outbox = typer.Typer(help="Mails whose encrypted copy has not come back yet (IME 2.0).", no_args_is_help=True)
 certificate = typer.Typer(help="The user's own certificate, which signs IME 2.0 containers.", no_args_is_help=True)
@@ -28,7 +28,7 @@ def list_outbox(settings: SettingsFile = DEFAULT_SETTINGS, as_json: AsJson = Fal
         print_json([_as_object(kept) for kept in items])
         return
     for kept in items:
-        typer.echo(f"{kept.id}  {kept.state.value:8} {kept.date}  {kept.reply}".rstrip())
+        typer.echo(printable(f"{kept.id}  {kept.state.value:8} {kept.date}  {kept.reply}".rstrip()))
     if not items:
         typer.echo("The outbox is empty: every mail has its encrypted copy in Sent Items.", err=True)
 

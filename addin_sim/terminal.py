@@ -23,7 +23,7 @@ def print_json(value: object) -> None:
 
 
 def printable(text: str) -> str:
-    """One line whatever a directory holds: a name with line ends or controls would forge what this program says."""
+    """One line whatever a directory holds or a server says: line ends and controls would forge what we say."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
@@ -47,11 +47,11 @@ class Screen:
         else:
             typer.echo(_as_sentence(report, self._ime))
         for problem in (*report.problems, *report.remarks):
-            typer.echo(problem, err=True)
+            typer.echo(printable(problem), err=True)
 
     def failed(self, sentence: str) -> None:
         """Print the failure."""
-        typer.echo(f"{sentence} Trying again.", err=True)
+        typer.echo(printable(f"{sentence} Trying again."), err=True)
 
 
 def _as_object(report: SyncReport, ime: int) -> dict[str, object]:

@@ -5,6 +5,7 @@ from collections import Counter
 from addin_sim.rehearsal.judgement import Deviation, Kind
 from addin_sim.rehearsal.performance import Result, Script
 from addin_sim.rehearsal.timings import Step, Summary
+from addin_sim.terminal import printable
 
 _STEPS = {
     Step.FIND: "find the IME certificate",
@@ -115,7 +116,7 @@ def _deviations(found: list[Deviation]) -> list[str]:
             continue
         lines.append(f"  {kind.value}: {counts[kind]}")
         shown = [deviation for deviation in found if deviation.kind is kind][:_EXAMPLES]
-        lines += [f"    {deviation.person}: {deviation.sentence}" for deviation in shown]
+        lines += [printable(f"    {deviation.person}: {deviation.sentence}") for deviation in shown]
         if counts[kind] > len(shown):
             lines.append(f"    and {counts[kind] - len(shown)} more (--json lists all)")
     return lines
