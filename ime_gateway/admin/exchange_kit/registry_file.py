@@ -14,7 +14,8 @@ _KEY = re.compile(r"HKEY_(CURRENT_USER|LOCAL_MACHINE)(\\[^\\\[\]\x00-\x1f]{1,255
 
 
 def registry_file(recipient: str, key: str, purpose: str) -> bytes:
-    """A .reg file of version 5.00 (UTF-16 little-endian with BOM, CRLF); `purpose` stands in its first comment.
+    """A .reg file of version 5.00 (UTF-16 little-endian with BOM, CRLF, an empty line at its end, without which readers
+    leave out the last value); `purpose` stands in its first comment.
 
     Raises UserError when the key is none."""
     if key and _KEY.fullmatch(key) is None:
@@ -32,4 +33,4 @@ def registry_file(recipient: str, key: str, purpose: str) -> bytes:
             "; [HKEY_LOCAL_MACHINE\\SOFTWARE\\PUT-THE-KEY-HERE]",
             f'; "InternalRecipient"="{value}"',
         ]
-    return b"\xff\xfe" + ("\r\n".join(lines) + "\r\n").encode("utf-16-le")
+    return b"\xff\xfe" + ("\r\n".join(lines) + "\r\n\r\n").encode("utf-16-le")
