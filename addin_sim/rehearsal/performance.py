@@ -186,10 +186,10 @@ class Performance:
             with self._lock:
                 self._sending -= 1
                 self._ended = max(self._ended, min(now, self._began + self._script.seconds))
-        if turn.sending or self._sending:
-            return True
         if self._abandon.is_set():
             return False
+        if turn.sending or self._sending:
+            return True
         if self._ledger.open_mails() > 0:
             return now < self._ended + self._script.patience
         self._settled = self._settled or now
