@@ -4,31 +4,23 @@ A TOML file plays both (config/outlook-settings.toml is an annotated one). `Inte
 decides which internal encryption runs: its default value means IME 1.0, any other value IME 2.0.
 """
 
-import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from addin_sim.address_list.settings import AddressListSettings
+from addin_sim.settings_tables import Section, WithPasswordAtHand
 
 IME1_RECIPIENT = "ime@imepseudodomain.local"
 """The value of `InternalRecipient` that means IME 1.0: a domain that exists nowhere."""
 
-_T = TypeVar("_T", bound="Section")
-
 
 class SettingsError(Exception):
     """The settings file cannot be used; the text names file, line and key."""
-
-
-class Section(BaseModel):
-    """A table of the file: immutable, and strict about names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _address(value: str) -> str:
@@ -48,7 +40,7 @@ class Account(Section):
     _checked = field_validator("address")(_address)
 
 
-class Submission(Section):
+class Submission(WithPasswordAtHand):
     """The mail server that takes mail from this Outlook: SMTP (RFC 6409), or the Exchange server of `[mailbox]`."""
 
     protocol: Literal["smtp", "ews"] = "smtp"
@@ -59,22 +51,13 @@ class Submission(Section):
     """Encrypt the connection before anything is said (RFC 3207); the server's certificate is checked."""
     ca_file: Path | None = None
     """Certificates to check the server with; none: those of the operating system."""
-    user: str = ""
-    password: str = ""
-    password_env: str = ""
-    """The password, or the environment variable that holds it."""
     timeout_seconds: float = Field(default=60.0, gt=0)
-
-    @property
-    def secret(self) -> str:
-        """The password, wherever it stands."""
-        return os.environ.get(self.password_env, "") if self.password_env else self.password
 
     @model_validator(mode="after")
     def _complete(self) -> "Submission":
         if self.protocol == "smtp" and not self.host:
             raise ValueError("host is missing")
-        return _with_one_password(self, self.password, self.password_env)
+        return self
 
 
 class Registry(Section):
@@ -93,7 +76,7 @@ class Registry(Section):
         return 1 if self.InternalRecipient.lower() == IME1_RECIPIENT else 2
 
 
-class MailboxSettings(Section):
+class MailboxSettings(WithPasswordAtHand):
     """The mailbox behind this Outlook, over IMAP (RFC 3501) or EWS (MS-OXWSCORE)."""
 
     protocol: Literal["imap", "ews"] = "imap"
@@ -104,8 +87,6 @@ class MailboxSettings(Section):
     auth: Literal["basic", "ntlm", "bearer"] = "basic"
     """Of EWS. `bearer`: the password is an access token (OAuth 2.0, RFC 6750)."""
     user: str = Field(min_length=1)
-    password: str = ""
-    password_env: str = ""
     password_file: Path | None = None
     """Read at each login: another program may renew the access token that it holds."""
     tls: Literal["off", "starttls", "implicit"] = "off"
@@ -121,7 +102,7 @@ class MailboxSettings(Section):
         """The password, wherever it stands; raises `SettingsError` when its file cannot be read."""
         if self.password_file is not None:
             return _text_of(self.password_file)
-        return os.environ.get(self.password_env, "") if self.password_env else self.password
+        return super().secret
 
     @model_validator(mode="after")
     def _complete(self) -> "MailboxSettings":
@@ -134,7 +115,7 @@ class MailboxSettings(Section):
             raise ValueError("url must be https://HOST/EWS/Exchange.asmx")
         if self.password_file and (self.password or self.password_env):
             raise ValueError("give one of password, password_env and password_file")
-        return _with_one_password(self, self.password, self.password_env)
+        return self
 
 
 class ContainerSettings(Section):
@@ -208,14 +189,6 @@ def _text_of(file: Path) -> str:
         return file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: the password cannot be read: {error}") from error
-
-
-def _with_one_password(section: _T, password: str, variable: str) -> _T:
-    if password and variable:
-        raise ValueError("give either password or password_env")
-    if variable and variable not in os.environ:
-        raise ValueError(f"password_env names {variable}, which is not in the environment")
-    return section
 
 
 def _relative_to(settings: OutlookSettings, file: Path) -> OutlookSettings:

@@ -9,25 +9,16 @@ from pathlib import Path
 from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from addin_sim.address_list.errors import AddressListError
+from addin_sim.settings_tables import Section, WithPassword
 
 
-class Table(BaseModel):
-    """A table of the file: immutable, and strict about names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class WithPassword(Table):
-    """A table with somebody who logs in."""
+class WithLogin(WithPassword):
+    """A server that is asked only by whoever needs it, so that the others need no password."""
 
     table_name: ClassVar[str]
-    user: str = ""
-    password: str = Field(default="", repr=False)
-    password_env: str = ""
-    """The password, or the environment variable that holds it."""
 
     @property
     def secret(self) -> str:
@@ -38,16 +29,10 @@ class WithPassword(Table):
                 f"[{self.table_name}]: password_env names {self.password_env}, which is not in the environment. "
                 "Nobody was asked and nothing was changed. Export that variable, then run the command again."
             )
-        return os.environ[self.password_env] if self.password_env else self.password
-
-    @model_validator(mode="after")
-    def _one_password(self) -> "WithPassword":
-        if self.password and self.password_env:
-            raise ValueError("give either password or password_env")
-        return self
+        return super().secret
 
 
-class LdapSettings(WithPassword):
+class LdapSettings(WithLogin):
     """The directory behind the address list (RFC 4511); with Exchange it is Active Directory."""
 
     table_name = "address_list.ldap"
@@ -78,7 +63,7 @@ class LdapSettings(WithPassword):
         return value
 
 
-class EwsSettings(WithPassword):
+class EwsSettings(WithLogin):
     """The Exchange server in front of the address list and of mailboxes (Exchange Web Services)."""
 
     table_name = "address_list.ews"
@@ -105,14 +90,14 @@ class EwsSettings(WithPassword):
         return value
 
 
-class OfflineBookSettings(Table):
+class OfflineBookSettings(Section):
     """The copy of the address list that Outlook works with (offline address book)."""
 
     hours: float = Field(default=24.0, ge=0)
     """How old it may grow before it is fetched again; 0: the list itself is asked each time."""
 
 
-class AddressListSettings(Table):
+class AddressListSettings(Section):
     """Everything about the address list."""
 
     ldap: LdapSettings | None = None

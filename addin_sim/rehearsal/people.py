@@ -15,18 +15,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import Field, ValidationError, model_validator
 
-from addin_sim.outlook_settings import Account, OutlookSettings, Section, SettingsError
+from addin_sim.outlook_settings import Account, OutlookSettings, SettingsError
 from addin_sim.own_keys import KEY_FILE
+from addin_sim.settings_tables import Section, WithPasswordAtHand
 
 
-class PersonEntry(Account):
-    """One `[[person]]`."""
+class PersonEntry(Account, WithPasswordAtHand):
+    """One `[[person]]`; without `user` the login is the address, without password that of the settings."""
 
-    user: str = ""
-    """The login at mailbox and mail server; empty: the address."""
-    password: str = Field(default="", repr=False)
-    password_env: str = ""
-    """The password, or the environment variable that holds it; neither: that of the settings."""
     certificate: Path | None = None
     key: Path | None = None
     """The pair that opens what arrives and signs containers (PEM, no password; RSA).
@@ -38,10 +34,6 @@ class PersonEntry(Account):
     def _belong_together(self) -> "PersonEntry":
         if (self.certificate is None) != (self.key is None):
             raise ValueError("give certificate and key, or neither")
-        if self.password and self.password_env:
-            raise ValueError("give either password or password_env")
-        if self.password_env and self.password_env not in os.environ:
-            raise ValueError(f"password_env names {self.password_env}, which is not in the environment")
         return self
 
 

@@ -85,6 +85,16 @@ def test_passwords_may_come_from_the_environment(tmp_path: Path, monkeypatch: py
     assert settings.submission.ca_file == tmp_path / "ca.pem"
 
 
+def test_settings_in_a_log_or_traceback_show_no_password(tmp_path: Path) -> None:
+    secret = "user = 'alice'\npassword = 'Geheim-42'\n"
+    tables = "[mailbox]\nhost = 'imap.acme.example'\n" + secret
+    tables += "[address_list.ldap]\nurl = 'ldaps://dc1'\nbase = 'DC=acme'\n" + secret
+    tables += "[address_list.ews]\nurl = 'https://mail/EWS/Exchange.asmx'\n" + secret
+    settings = load_text(tmp_path, MINIMUM + secret + tables)
+    assert "alice" in repr(settings)
+    assert "Geheim-42" not in f"{settings!r} {settings}"
+
+
 def test_file_names_are_relative_to_the_file(tmp_path: Path) -> None:
     path = tmp_path / "alice.toml"
     path.write_text(MINIMUM)
