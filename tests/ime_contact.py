@@ -6,7 +6,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
-from addin_sim.address_list.publisher import Contact, thumbprint
+from addin_sim.address_list.publisher import Contact
+from addin_sim.own_keys import thumbprint
 from tests import pki
 
 ADDRESS = "domain-confidentiality-authority@ime.acme.example"

@@ -13,8 +13,9 @@ from pathlib import Path
 from cryptography import x509
 
 from addin_sim.address_list.errors import AddressListError
-from addin_sim.address_list.publisher import Contact, certificates_in, thumbprint
-from addin_sim.own_keys import mail_addresses
+from addin_sim.address_list.outlook_certificates import certificates_in
+from addin_sim.address_list.publisher import Contact
+from addin_sim.own_keys import mail_addresses, thumbprint
 
 VERSION = 1
 _LONGEST_VALUE = 32768
@@ -131,8 +132,8 @@ def _require_belonging(folder: Path, facts: dict[str, object], contact: Contact,
             f"The certificate in {folder} is of {', '.join(sorted(owners)) or 'nobody'}, not of {contact.address}",
             "Export the contact anew",
         )
-    inside = certificates_in(contact.smime_value)
-    if contact.smime_value == contact.certificate or certificate not in inside:
+    is_cms = contact.smime_value[:1] == b"\x30" and contact.smime_value != contact.certificate
+    if not is_cms or certificate not in certificates_in(contact.smime_value):
         raise _refused(
             f"The signed value in {folder} (userSMIMECertificate) is not that of its certificate",
             "Export the contact anew into an empty folder: Outlook believes the signed value first",

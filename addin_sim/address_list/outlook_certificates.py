@@ -7,7 +7,6 @@ RFC 8550 sections 3 and 4.4; a key usage without keyEncipherment is told but is 
 real confidentiality authorities are like that. The directory is believed: a CMS value's signature is not checked.
 """
 
-import hashlib
 import struct
 import warnings
 from collections.abc import Iterator
@@ -18,10 +17,10 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from addin_sim.own_keys import mail_addresses
+from addin_sim.own_keys import mail_addresses, thumbprint
 
 SMIME, PLAIN = "userSMIMECertificate", "userCertificate"
 _KEY_EXCHANGE, _SIGNING = 3, 8
@@ -50,10 +49,8 @@ class Candidate:
 
     @property
     def thumbprint(self) -> str:
-        """`sha256:` and the hexadecimal SHA-256 of the DER form; empty without a certificate."""
-        if self.certificate is None:
-            return ""
-        return "sha256:" + hashlib.sha256(self.certificate.public_bytes(Encoding.DER)).hexdigest()
+        """As `own_keys.thumbprint` spells it; empty without a certificate."""
+        return thumbprint(self.certificate) if self.certificate else ""
 
     @property
     def sentence(self) -> str:
@@ -73,7 +70,7 @@ def candidates(
     found: list[Candidate] = []
     for source, values in ((SMIME, smime), (PLAIN, plain)):
         for value in values:
-            held = list(_in_smime_value(value) if source == SMIME else _plain(value))
+            held = certificates_in(value) if source == SMIME else tuple(_plain(value))
             if not held:
                 found.append(Candidate(source, None, ("holds no certificate that can be read",)))
             found += [_judged(source, certificate, domain, now) for certificate in held]
@@ -92,8 +89,16 @@ def chosen(of: tuple[Candidate, ...]) -> Candidate | None:
 def is_in_time(value: bytes, source: str, moment: float) -> bool:
     """Does a raw value hold a certificate that is valid at `moment` (seconds since 1970 UTC)?"""
     now = datetime.fromtimestamp(moment, UTC)
-    held = _in_smime_value(value) if source == SMIME else _plain(value)
+    held = certificates_in(value) if source == SMIME else _plain(value)
     return any(one.not_valid_before_utc <= now <= one.not_valid_after_utc for one in held)
+
+
+def certificates_in(value: bytes) -> tuple[x509.Certificate, ...]:
+    """Those of a value of `userSMIMECertificate` in any of its forms, or a plain certificate; none if it is neither."""
+    if value[:1] != b"\x30":
+        return tuple(_in_tags(value))
+    bare = tuple(_plain(value))  # seen in the field, though no specification has it
+    return bare or tuple(_in_cms(value))
 
 
 def _judged(source: str, certificate: x509.Certificate, domain: str, now: datetime) -> Candidate:
@@ -148,14 +153,6 @@ def _plain(value: bytes) -> Iterator[x509.Certificate]:
         yield x509.load_der_x509_certificate(value)
     except ValueError:
         return
-
-
-def _in_smime_value(value: bytes) -> Iterator[x509.Certificate]:
-    if value[:1] != b"\x30":
-        yield from _in_tags(value)
-        return
-    bare = list(_plain(value))  # seen in the field, though no specification has it
-    yield from bare or _in_cms(value)
 
 
 def _in_cms(value: bytes) -> Iterator[x509.Certificate]:

@@ -14,17 +14,10 @@ import typer
 
 from addin_sim.address_list.contact import read_contact
 from addin_sim.address_list.errors import AddressListError
-from addin_sim.address_list.publisher import (
-    Action,
-    Change,
-    Outcome,
-    Plan,
-    Publisher,
-    Value,
-    certificates_in,
-    thumbprint,
-)
+from addin_sim.address_list.outlook_certificates import certificates_in
+from addin_sim.address_list.publisher import Action, Change, Outcome, Plan, Publisher, Value
 from addin_sim.outlook_settings import OutlookSettings, load
+from addin_sim.own_keys import thumbprint
 from addin_sim.terminal import DEFAULT_SETTINGS, AsJson, print_json, printable, refuse
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from addin_sim.address_list.ldap_directory import Entry
 from addin_sim.address_list.ldap_schema import DirectorySchema
-from addin_sim.address_list.publisher import Change, Contact, certificates_in
+from addin_sim.address_list.outlook_certificates import certificates_in
+from addin_sim.address_list.publisher import Change, Contact
 
 EFFECTIVE_RIGHTS = "allowedAttributesEffective"
 """What the account may write of an entry, by Active Directory's own reckoning (MS-ADTS section 3.1.1.4.5)."""

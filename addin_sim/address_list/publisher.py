@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from hashlib import sha256
 from typing import Protocol
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from addin_sim.address_list.outlook_certificates import certificates_in
+from addin_sim.own_keys import thumbprint
 
 Value = str | bytes
 """One value of an attribute; bytes are certificates (`userCertificate`) or signed values (`userSMIMECertificate`)."""
@@ -132,25 +132,9 @@ def shown(value: Value) -> str:
     if not certificates:
         return f"{len(value)} bytes that are no certificate"
     first = certificates[0]
-    kind = "certificate" if first.public_bytes(Encoding.DER) == value else "signed value of certificate"
+    signed = "signed" if value[:1] == b"\x30" else "unsigned"  # MS-OXOABK section 2.2.4.36: CMS, or a run of tags
+    kind = "certificate" if first.public_bytes(Encoding.DER) == value else f"{signed} value of certificate"
     return f"{kind} {thumbprint(first)} (until {first.not_valid_after_utc:%Y-%m-%d})"
-
-
-def certificates_in(value: bytes) -> tuple[x509.Certificate, ...]:
-    """A plain certificate, or those in a CMS SignedData; none when it is neither."""
-    try:
-        return (x509.load_der_x509_certificate(value),)
-    except ValueError:
-        pass
-    try:
-        return tuple(pkcs7.load_der_pkcs7_certificates(value))
-    except (ValueError, UnsupportedAlgorithm):
-        return ()
-
-
-def thumbprint(certificate: x509.Certificate) -> str:
-    """SHA-256 over the DER form: `sha256:` and 64 lower-case digits, as the gateway spells it."""
-    return "sha256:" + sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
 
 def _side(values: tuple[Value, ...]) -> str:

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addin_sim.address_list.outlook_certificates import PLAIN, SMIME, Candidate, candidates, chosen, is_in_time
+from addin_sim.address_list.publisher import shown
+from addin_sim.own_keys import thumbprint
 from tests.ime_contact import contact_of
 from tests.pki import NOW, Entity, key_usage, make_ca, make_user, new_key, pkcs7_bundle
 
@@ -67,6 +69,14 @@ def test_the_form_of_tags_prefers_the_certificate_to_encrypt_to(old: Entity, new
     value = tags((1, b"\x01\0\0\0"), (2, b"\x30\0"), (8, old.der), (6, b"\x01\0\0\0"), (3, new.der), (0x0B, b"name\0"))
     found = judged([value], [])
     assert [one.certificate for one in found] == [new.x509, old.x509]
+
+
+def test_people_are_shown_the_certificate_of_a_value_in_any_form(old: Entity) -> None:
+    name = f"certificate {thumbprint(old.x509)} (until"
+    assert shown(old.der).startswith(name)
+    assert shown(pkcs7_bundle([old])).startswith(f"signed value of {name}")
+    assert shown(tags((3, old.der))).startswith(f"unsigned value of {name}")
+    assert shown(b"junk") == "4 bytes that are no certificate"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,14 @@ def test_parts_that_do_not_belong_together_are_refused(folder: Path, spoil: Call
 
 def test_a_plain_certificate_is_no_signed_value(folder: Path) -> None:
     shutil.copy(folder / "userCertificate.der", folder / "userSMIMECertificate.bin")
+    with pytest.raises(AddressListError, match="signed value"):
+        read_contact(folder, MOMENT)
+
+
+def test_tags_around_a_certificate_are_no_signed_value(folder: Path) -> None:
+    certificate = (folder / "userCertificate.der").read_bytes()
+    tagged = struct.pack("<HH", 3, len(certificate) + 4) + certificate  # MS-OXOABK section 2.2.4.36: key exchange
+    (folder / "userSMIMECertificate.bin").write_bytes(tagged)
     with pytest.raises(AddressListError, match="signed value"):
         read_contact(folder, MOMENT)
 
