@@ -14,7 +14,7 @@ from addin_sim.handing_in import hand_in
 from addin_sim.ime1 import MARKER, Outgoing, for_ime1
 from addin_sim.ime2 import for_ime2
 from addin_sim.ime_certificate import ime_certificate
-from addin_sim.mailbox.interface import MailboxBackend, MailboxError
+from addin_sim.mailbox.interface import SEEN, MailboxBackend, MailboxError
 from addin_sim.mailbox.opening import open_mailbox
 from addin_sim.message_ids import with_free_message_id
 from addin_sim.outbox import Outbox, State
@@ -68,7 +68,7 @@ def _send_ime1(outlook: OutlookSettings, mail: RawMail) -> Sent:
 def _save(mailbox: MailboxBackend, outgoing: Outgoing, sent: Sent) -> Sent:
     """Outlook saves what it sent; the mail is on its way already, so a failure is only told."""
     try:
-        mailbox.append_to_sent(outgoing.data, ("\\Seen", MARKER))
+        mailbox.append_to_sent(outgoing.data, (SEEN, MARKER))
     except MailboxError as error:
         return replace(sent, remark=f"The mail was sent, but not saved in Sent Items: {error}")
     return replace(sent, saved_in=mailbox.sent_name)

@@ -4,13 +4,13 @@ Remarks stop nothing. They are about what comes after: address lists that Exchan
 that clients keep for days (MS-OXOAB), and the account's rights as Active Directory reckons them.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from addin_sim.address_list.ldap_directory import Entry
 from addin_sim.address_list.ldap_schema import DirectorySchema
 from addin_sim.address_list.outlook_certificates import certificates_in
+from addin_sim.address_list.powershell import quoted
 from addin_sim.address_list.publisher import Change, Contact
 
 EFFECTIVE_RIGHTS = "allowedAttributesEffective"
@@ -51,10 +51,10 @@ def before_writing(contact: Contact, found: Found, entry: Entry | None) -> Itera
             "Exchange server will show it."
         )
     elif not found.address_lists and not (entry and entry.values("showInAddressBook")):
-        name = re.sub("(['\u2018\u2019\u201a\u201b])", r"\1\1", contact.address)  # each is a quote to PowerShell
         yield (
             "No address list of Exchange can be seen with this account: afterwards run "
-            f"Update-Recipient -Identity '{name}' in the Exchange Management Shell, so that the contact appears there."
+            f"Update-Recipient -Identity {quoted(contact.address)} in the Exchange Management Shell, so that the "
+            "contact appears there."
         )
 
 

@@ -6,7 +6,6 @@ is sent twice after a connection was cut: nobody knows whether Exchange had take
 """
 
 import contextlib
-import logging
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -40,8 +39,6 @@ _NONSENSE = (ValueError, LookupError, AttributeError, TypeError)
 """What exchangelib lets through when a server answers nonsense: its readers trust what they are sent."""
 
 _T = TypeVar("_T")
-
-logging.getLogger("exchangelib").addHandler(logging.NullHandler())  # else whole requests would stand on stderr
 
 
 class UncertainError(MailboxError):

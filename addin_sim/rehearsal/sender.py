@@ -16,7 +16,7 @@ from addin_sim.handing_in import hand_in
 from addin_sim.ime1 import MARKER, for_ime1
 from addin_sim.ime2 import for_ime2
 from addin_sim.ime_certificate import ime_certificate
-from addin_sim.mailbox.interface import MailboxBackend
+from addin_sim.mailbox.interface import SEEN, MailboxBackend
 from addin_sim.outbox import Outbox, State
 from addin_sim.outlook_settings import IME1_RECIPIENT, OutlookSettings
 from addin_sim.own_keys import OwnKeys, ProfileError
@@ -79,7 +79,7 @@ class Sender:
             outgoing = for_ime1(mail, IME1_RECIPIENT)
         answer = self._submit(letter, outgoing.recipient, outgoing.data)
         if isinstance(answer, Accepted):
-            self._mailbox().append_to_sent(outgoing.data, ("\\Seen", MARKER))
+            self._mailbox().append_to_sent(outgoing.data, (SEEN, MARKER))
         return answer
 
     def _send_ime2(self, letter: Letter, mail: RawMail) -> Accepted | Refused:
