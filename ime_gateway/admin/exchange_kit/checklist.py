@@ -117,8 +117,9 @@ mail still goes to the gateway.
 [ ] Take the add-in away, or its button. Then the third run, with -Everything: the refusal goes, and the contacts.
 """
 _CONTACT_STEP = """\
-[ ] The contact (<<contacts>>) was published by the script. Without Exchange's cmdlets: addin-sim publish. Outlook sees
-it after the offline address book was made (Update-OfflineAddressBook) and fetched, which may take a day."""
+[ ] The contact (<<contacts>>) was published by the script. Where addin-sim publish does that instead, the script takes
+-NoContact, or it stops at a contact that it did not make. Outlook sees the contact after the offline address book was
+made (Update-OfflineAddressBook) and fetched, which may take a day."""
 _NO_CONTACT = """\
 [ ] There is no contact in this kit: see part 1. IME 1.0 needs none."""
 _PROOF_GAP = """\
