@@ -150,7 +150,7 @@ class OutlookSettings(Section):
     """Instead of `mailbox`, in the small mail world of the demo."""
     container: ContainerSettings = ContainerSettings()
     address_list: AddressListSettings = AddressListSettings()
-    """Where the certificate contact is published and found; `send`, `sync` and `watch` do not need it."""
+    """Where the certificate contact is published and found, and distribution groups are looked up by `send`."""
 
     @property
     def profile(self) -> Path:
