@@ -113,7 +113,7 @@ class LdapDirectory:
         self, base: str, filter_text: str, attributes: Sequence[str], *, scope: Scope = "subtree", limit: int = 0
     ) -> list[Entry]:
         """Entries that match, at most `limit` of them (0: as many as the server gives); none where a `base` entry does
-        not exist. Whoever builds the filter escapes its values (`escape_filter_chars`, RFC 4515). Raises `LdapError`.
+        not exist. Whoever builds the filter escapes its values (`ldap_escaping.in_filter`). Raises `LdapError`.
         """
         what = f"search in {base}" if base else "search in its root"
         self._ask(what, lambda: self._searching(base, filter_text, attributes, scope, size_limit=limit))

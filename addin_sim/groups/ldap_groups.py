@@ -1,7 +1,7 @@
 """Distribution groups as Active Directory keeps them: a `member` attribute with the DNs of who is in it.
 
 The client must know who is in a group, because the gateway encrypts to people. A server hands out long attributes in
-ranges ([MS-ADTS], range retrieval of attribute values); `member` leaves out those whose primary group it is
+ranges ([MS-ADTS] section 3.1.1.3.1.3.3); `member` leaves out those whose primary group it is
 (primaryGroupID), and a dynamic distribution group has none at all: Exchange works it out for each mail.
 """
 
