@@ -57,7 +57,7 @@ def run() -> None:
     """Entry point of the program."""
     try:
         app()
-    except SettingsError as error:  # of our own file; it may have several lines
+    except SettingsError as error:  # a line for each key
         refuse(str(error))
     except (AddressListError, UnusableMailError, MailboxError, ProfileError) as error:
         refuse(printable(str(error)))
@@ -157,7 +157,7 @@ def _report_sending(outlook: OutlookSettings, sent: Sent, as_json: bool) -> None
     answer = sent.answer
     groups = dict(sent.expanded.groups) if sent.expanded else {}
     for address, members in groups.items():
-        typer.echo(f"{address} is a group of {members}", err=True)
+        typer.echo(printable(f"{address} is a group of {members}"), err=True)
     for remark in sent.expanded.remarks if sent.expanded else ():
         typer.echo(printable(remark), err=True)
     if as_json:

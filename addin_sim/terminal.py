@@ -27,9 +27,14 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
+def printable_lines(text: str) -> str:
+    """The same for a text of several lines of ours: servers and strangers put words into it, but no controls."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def refuse(sentence: str) -> NoReturn:
     """End with status 1."""
-    typer.echo(sentence, err=True)
+    typer.echo(printable_lines(sentence), err=True)
     sys.exit(1)
 
 

@@ -1,51 +1,63 @@
-"""What servers and strangers say is shown, and never obeyed by the terminal."""
+"""What servers and strangers say is printed, and steers no terminal."""
 
-import socket
-import threading
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from addin_sim import cli
+from addin_sim.cli import run
 from addin_sim.sent_items import SyncReport
-from addin_sim.terminal import Screen
+from addin_sim.terminal import Screen, refuse
 
-FORGED = "550 no\x1b[2K\r\n250 queued\x9b"
-SHOWN = "550 no\\x1b[2K\\r\\n250 queued\\x9b"
-SETTINGS = """
-[account]
-address = "alice@acme.example"
-[submission]
-host = "127.0.0.1"
-port = {port}
-starttls = false
-"""
+CLEAR_SCREEN = "\x1b[2J"
 
 
-def test_problems_of_a_pass(capsys: pytest.CaptureFixture[str]) -> None:
-    screen = Screen(as_json=False, ime=2)
-    screen.passed(SyncReport(problems=[FORGED], remarks=[FORGED]))
-    screen.failed(FORGED)
-    assert capsys.readouterr().err.splitlines() == [SHOWN, SHOWN, f"{SHOWN} Trying again."]
+class Exchange:
+    """Answers DATA as told."""
+
+    reply = ""
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - its name
+        return self.reply
 
 
-def test_what_a_mail_server_says(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def exchange(free_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exchange]:
+    """It takes what `run` sends."""
+    settings, eml = tmp_path / "s.toml", tmp_path / "mail.eml"
+    submission = f"[submission]\nhost = '127.0.0.1'\nport = {free_port}\n"
+    settings.write_text(f"[account]\naddress = 'alice@acme.example'\n{submission}")
+    eml.write_bytes(b"To: bob@acme.example\r\n\r\nhello\r\n")
+    monkeypatch.setattr(sys, "argv", ["addin-sim", "send", "--settings", str(settings), "--eml", str(eml)])
+    controller = Controller(handler := Exchange(), hostname="127.0.0.1", port=free_port)
+    controller.start()
+    yield handler
+    controller.stop()
+
+
+@pytest.mark.parametrize(("reply", "status"), [("250 2.0.0 Ok", 0), ("550 5.7.1 never", 1)])
+def test_the_reply_of_a_mail_server_steers_no_terminal(
+    exchange: Exchange, capsys: pytest.CaptureFixture[str], reply: str, status: int
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    exchange.reply = reply + CLEAR_SCREEN
+    with pytest.raises(SystemExit) as ended:
+        run()
+    said = "".join(capsys.readouterr())
+    assert (ended.value.code or 0) == status
+    assert f"{reply}\\x1b[2J" in said and "\x1b" not in said
 
-        def greet() -> None:
-            connection, _ = listening.accept()
-            with connection:
-                connection.sendall(b"554 \x1b[2K\x1b[A250 queued\r\n")
 
-        greeter = threading.Thread(target=greet)
-        greeter.start()
-        settings, mail = tmp_path / "outlook.toml", tmp_path / "mail.eml"
-        settings.write_text(SETTINGS.format(port=listening.getsockname()[1]))
-        mail.write_text("To: bob@acme.example\n\nhello\n")
-        monkeypatch.setattr("sys.argv", ["addin-sim", "send", "--settings", str(settings), "--eml", str(mail)])
-        with pytest.raises(SystemExit):
-            cli.run()
-        greeter.join()
-    assert "554 \\x1b[2K\\x1b[A250 queued" in capsys.readouterr().err
+def test_problems_of_a_pass_and_failures_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(as_json=False, ime=1)
+    screen.passed(SyncReport(problems=[f"bad{CLEAR_SCREEN}\nforged"], remarks=["odd\r"]))
+    screen.failed("gone\x07.")
+    assert capsys.readouterr().err.splitlines() == ["bad\\x1b[2J\\nforged", "odd\\r", "gone\\x07. Trying again."]
+
+
+def test_a_refusal_may_have_a_line_for_each_key(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        refuse(f"s.toml:1: a\ns.toml:2: b{CLEAR_SCREEN}")
+    assert capsys.readouterr().err.splitlines() == ["s.toml:1: a", "s.toml:2: b\\x1b[2J"]
