@@ -5,23 +5,22 @@ in time are looked at before each sending (RFC 8550 section 2.3).
 """
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from addin_sim.address_list.errors import AddressListError
 from addin_sim.address_list.finding import find
+from addin_sim.address_list.outlook_certificates import candidates
 from addin_sim.outlook_settings import OutlookSettings, SettingsError
-from addin_sim.own_keys import mail_addresses
 
 
 def ime_certificate(outlook: OutlookSettings, moment: float) -> x509.Certificate:
     """The configured one, else the one in the address list, fit to be used at `moment` (seconds since 1970 UTC).
 
-    The local part of an IME address may be chosen freely, so the certificate must be of its domain only. A key
-    usage without keyEncipherment is no obstacle: real certificates of confidentiality authorities lack it.
+    The local part of an IME address may be chosen freely, so the certificate must be of its domain only. What fit
+    means stands in `address_list.outlook_certificates`: a file is judged as the address list is.
     Raises `SettingsError`, and `AddressListError` when the address list has none that can be used.
     """
     file = outlook.container.ime_certificate
@@ -34,16 +33,10 @@ def ime_certificate(outlook: OutlookSettings, moment: float) -> x509.Certificate
             "[address_list.ldap]."
         )
     certificate = _read(file)
-    recipient = outlook.registry.InternalRecipient.lower()
-    domain = recipient.partition("@")[2]
-    owners = mail_addresses(certificate)
-    if not any(owner.partition("@")[2] == domain for owner in owners):
-        raise SettingsError(f"{file}: is a certificate of {', '.join(sorted(owners)) or 'nobody'}, not of {recipient}.")
-    now = datetime.fromtimestamp(moment, UTC)
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        raise SettingsError(f"{file}: the certificate of the IME address is out of time; export it anew.")
-    if not isinstance(certificate.public_key(), rsa.RSAPublicKey):
-        raise SettingsError(f"{file}: the certificate of the IME address must have an RSA key.")
+    (judged,) = candidates((), (certificate.public_bytes(Encoding.DER),), outlook.registry.InternalRecipient, moment)
+    if judged.problems:
+        why = " and ".join(judged.problems)
+        raise SettingsError(f"{file}: the certificate of the IME address {why}; export it anew.")
     return certificate
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from addin_sim.ime_certificate import ime_certificate
 from addin_sim.outlook_settings import Account, OutlookSettings, SettingsError, load
@@ -136,10 +137,12 @@ def test_pem_or_der_and_any_local_part(tmp_path: Path, der: bool, recipient: str
 @pytest.mark.parametrize(
     ("entity", "words"),
     [
-        (make_user("dca@ime.other.example"), "is a certificate of dca@ime.other.example, not of"),
+        (make_user("dca@ime.other.example"), "belongs to dca@ime.other.example, not to ime.acme.example"),
         (make_user(DCA, not_after=datetime(2020, 1, 1, tzinfo=UTC), not_before=datetime(2019, 1, 1, tzinfo=UTC)),
-         "out of time"),
+         "expired on 2020-01-01"),
         (make_user(DCA, key=new_key("ec")), "RSA"),
+        (make_user(DCA, eku=(ExtendedKeyUsageOID.SERVER_AUTH,)), "not made for e-mail"),
+        (make_user(DCA, key_bits=1024), "1024 bits"),
     ],
 )  # fmt: skip
 def test_a_certificate_that_must_not_be_used(tmp_path: Path, entity: Entity, words: str) -> None:
