@@ -54,7 +54,7 @@ def send_container(stage: Stage) -> None:
     shown = ("From", "To", "Date", "Subject")
     stage.show(("what Exchange sees of it", ""), [(name, str(header[name])) for name in shown])
     demand(header["Subject"] == CARRIER_SUBJECT and header["To"] == IME_ADDRESS, "the carrier is not neutral")
-    demand("chair" not in carrier.read_text("utf-8").lower(), "the carrier tells of its subject")
+    demand("chairwoman" not in carrier.read_text("utf-8").lower(), "the carrier tells of its subject")
     wait(lambda: bool(_questions(stage)), stage, "the gateway did not ask Alice about her certificate")
     said = [entry for entry in stage.world.journal.entries() if entry["event"] == "handed-over"]
     reply = next(iter(dict(said[-1]["replies"]).values()))  # type: ignore[call-overload]

@@ -17,7 +17,7 @@ from addin_sim.world.gateway import Gateway, run_program
 from addin_sim.world.mail_server import MailServer
 from addin_sim.world.people import KeyFiles, Person
 
-_ARRIVAL_SECONDS = 30.0
+_ARRIVAL_SECONDS = 60.0
 
 
 class DeviationError(Exception):
