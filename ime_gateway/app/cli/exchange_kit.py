@@ -9,6 +9,7 @@ from cryptography import x509
 
 from ime_gateway.admin.exchange_kit.facts import Wishes, chosen_listener
 from ime_gateway.admin.exchange_kit.kit import ExchangeKitDesk, Kit, kit_json
+from ime_gateway.admin.ime_contact import FILE_NAMES
 from ime_gateway.app.cli.options import ConfigOption, JsonOption, actor, config_path
 from ime_gateway.app.cli.output_files import write_new
 from ime_gateway.app.cli.show import as_json, say, say_error
@@ -104,8 +105,11 @@ def _address(option: str, text: str) -> str:
 
 
 def _require_own_folder(folder: Path) -> None:
-    """Nothing of others may lie there: somebody would run or delete the wrong files."""
+    """Nothing of others may lie there, nor may a link lead there: somebody would run or delete the wrong files."""
     try:
+        inside = (folder / "test-mails", folder / "contact", *folder.glob("contact/*"))
+        if links := [path for path in inside if path.is_symlink()]:
+            raise UserError(f"{links[0]} is a link to another place; nothing was written; choose a new folder")
         names = {path.name for path in folder.iterdir()}
         if names and (_MARK not in names or _MADE not in (folder / _MARK).read_bytes()):
             raise UserError(f"{folder} holds other files ({min(names)}); nothing was written; choose a new folder")
@@ -128,9 +132,19 @@ def _write(kit: Kit, folder: Path) -> None:
 
 
 def _forget_older(kit: Kit, folder: Path) -> None:
-    """What an earlier kit had and this one has not would be published by mistake."""
+    """What an earlier kit had and this one has not would be published by mistake; what others put there stays."""
     wanted = {folder.joinpath(*name.split("/")) for name in kit.files}
     places = ("contact/*/*", "test-mails/*.eml", "registry*.reg")
     for path in [path for place in places for path in folder.glob(place)]:
-        if path not in wanted and path.is_file():
+        if path not in wanted and path.is_file() and _is_of_a_kit(path):
             path.unlink()
+
+
+def _is_of_a_kit(path: Path) -> bool:
+    """By its name, and by what a kit writes into it where a person might choose such a name."""
+    if path.suffix == ".eml":
+        return b"\r\nSubject: IME test " in path.read_bytes()
+    if path.suffix == ".reg":
+        domain = path.stem.removeprefix("registry").removeprefix("-")
+        return not domain or f"; IME 2.0 for the users of {domain}.".encode("utf-16-le") in path.read_bytes()
+    return path.name in FILE_NAMES

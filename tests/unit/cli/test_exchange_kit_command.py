@@ -87,15 +87,23 @@ def test_the_second_kit_takes_the_place_of_the_first(cli: Cli, config: Path, tmp
     out = tmp_path / "kit"
     assert cli("exchange-kit", "--out", out, "-c", config).status == 0
     before = set(files(out))
-    (out / "test-mails" / "99-gone.eml").write_bytes(b"of an older kit")
-    (out / "notes-of-the-administrator.txt").write_bytes(b"mine")
+    of_an_older_kit = {"test-mails/99-gone.eml": "test-mails/01-ordinary-mail.eml"}
+    of_an_older_kit |= {"contact/gone.example/contact.json": "contact/acme.example/contact.json"}
+    for new, old in of_an_older_kit.items():
+        (out / new).parent.mkdir(exist_ok=True)
+        (out / new).write_bytes((out / old).read_bytes())
+    gone = (out / "registry.reg").read_bytes().decode("utf-16").replace("acme.example", "gone.example")
+    (out / "registry-gone.example.reg").write_text(gone, "utf-16")
+    mine = {"notes-of-the-administrator.txt", "test-mails/reply.eml", "registry-with-key.reg", "contact/acme.example/x"}
+    for name in mine:
+        (out / name).write_bytes(b"mine")
     key = r"HKEY_LOCAL_MACHINE\SOFTWARE\Vendor\Add-In"
     told = cli("exchange-kit", "--out", out, "--registry-key", key, "--json", "-c", config)
     assert told.status == 0
     assert told.json["files"] == sorted(before)
     assert told.json["ime_domains"] == ["imepseudodomain.local", "ime.acme.example"]
     assert (told.json["inside_ports"], told.json["outside_ports"]) == ([10026], [25])
-    assert set(files(out)) == before | {"notes-of-the-administrator.txt"}
+    assert set(files(out)) == before | mine
     assert f"[{key}]" in files(out)["registry.reg"].decode("utf-16")
 
 
@@ -112,6 +120,21 @@ def test_a_folder_of_others_is_left_alone(cli: Cli, config: Path, tmp_path: Path
     assert cli("exchange-kit", "--out", out, "-c", config).status == 1
     assert len(files(out)) == 2
     assert cli("exchange-kit", "--out", out / "README.txt", "-c", config).status == 1
+
+
+@pytest.mark.parametrize("name", ["contact", "contact/acme.example", "test-mails"])
+def test_a_link_out_of_the_folder_is_not_followed(cli: Cli, config: Path, tmp_path: Path, name: str) -> None:
+    configure(config)
+    apply(cli, tmp_path)
+    out, elsewhere = tmp_path / "kit", tmp_path / "elsewhere"
+    for folder in (elsewhere / "ssl", (out / name).parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    (out / "README.txt").write_bytes(b"Made by `ime-gateway exchange-kit`")
+    (elsewhere / "ssl" / "README.txt").write_bytes(b"not ours")
+    (out / name).symlink_to(elsewhere)
+    told = cli("exchange-kit", "--out", out, "-c", config)
+    assert (told.status, "is a link to another place; nothing was written" in told.err) == (1, True)
+    assert files(elsewhere) == {"ssl/README.txt": b"not ours"}
 
 
 def refused(cli: Cli, config: Path, *options: str) -> str:
