@@ -78,10 +78,7 @@ def _members(groups: Mapping[str, str], source: GroupSource, remarks: list[str])
                     "too many for one internally encrypted mail: address fewer people; nothing was sent."
                 )
         if not people:
-            raise GroupError(
-                f"The directory shows no members of the group {address} (it lists none by primary group, as of Domain "
-                "Users): address its members one by one; nothing was sent."
-            )
+            raise _nobody_in(f"the group {address}")
         found[address] = people
     return found
 
@@ -97,7 +94,7 @@ def _walk(address: str, group: str, source: GroupSource, remarks: list[str]) -> 
                 "down; nothing was sent."
             )
         below: list[str] = []
-        for member in (one for name in level for one in source.members_of(name)):
+        for member in (one for name in level for one in _shown(address, name, source, inner=depth > 1)):
             looked_at += 1
             if looked_at > MOST_LOOKED_AT:
                 raise GroupError(
@@ -115,6 +112,23 @@ def _walk(address: str, group: str, source: GroupSource, remarks: list[str]) -> 
         level, depth = below, depth + 1
     if without:
         remarks.append(f"{without} of the members of {address} have no mail address and are left out.")
+
+
+def _shown(address: str, name: str, source: GroupSource, *, inner: bool) -> Iterator[Member]:
+    """Who is directly in a group; one of which nobody is shown would leave somebody out unnoticed."""
+    silent = True
+    for member in source.members_of(name):
+        silent = False
+        yield member
+    if silent:
+        raise _nobody_in(f"the group {name}, which is in {address}" if inner else f"the group {address}")
+
+
+def _nobody_in(group: str) -> GroupError:
+    return GroupError(
+        f"The directory shows no members of {group} (it lists none by primary group, as of Domain Users, and hides "
+        "those of some groups): address its members one by one; nothing was sent."
+    )
 
 
 def _checked(member: Member, group: str) -> Member:

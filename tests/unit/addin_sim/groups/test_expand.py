@@ -105,6 +105,13 @@ def test_a_group_of_nobody_is_refused() -> None:
         expand(mail(To=TEAM), Directory({"g": []}))
 
 
+def test_a_group_of_nobody_in_a_group_is_refused() -> None:
+    """Domain Users, or a group with hidden members, in a group of everybody."""
+    directory = Directory({"g": ["a@x.example", "@h"], "h": ["b@x.example", "@CN=Domain Users"], "CN=Domain Users": []})
+    with pytest.raises(GroupError, match=r"no members of the group CN=Domain Users, which is in team@acme\.example "):
+        expand(mail(To=TEAM), directory)
+
+
 def test_too_deep() -> None:
     chain = {f"g{number}": [f"@g{number + 1}"] for number in range(DEEPEST)}
     last = f"g{DEEPEST}"
