@@ -28,6 +28,11 @@ may hold each other, and whoever owns some could keep everybody waiting for hour
 _FIELDS = ("To", "Cc", "Bcc")
 _ADDRESS = re.compile(r"[^@\s<>,;:()\[\]\\\"\x00-\x1f\x7f]+@[^@\s<>,;:()\[\]\\\"\x00-\x1f\x7f]+")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
+_LONGEST_NAME = 64
+"""Characters that are kept of a name: with its address it stands in one line, which may have 998 bytes (RFC 5322
+section 2.1.1), and directories take 256 characters of up to four bytes."""
+_LONGEST_ADDRESS = 254
+"""Bytes (RFC 5321 section 4.5.3.1.3, without the angle brackets)."""
 _ENCODED_AT_ONCE = 10
 """Characters of a name in one encoded word, so that none is longer than RFC 2047's 75."""
 
@@ -132,7 +137,8 @@ def _nobody_in(group: str) -> GroupError:
 
 
 def _checked(member: Member, group: str) -> Member:
-    if not _ADDRESS.fullmatch(member.address):
+    usable = _ADDRESS.fullmatch(member.address) and member.address.isprintable()
+    if not usable or len(member.address.encode("utf-8", "replace")) > _LONGEST_ADDRESS:
         raise GroupError(
             f"The member {member.name!r} of the group {group} has the address {member.address!r}, which is none: let "
             "it be corrected in the directory; nothing was sent."
@@ -163,11 +169,13 @@ def _mailboxes(fields: tuple[Field, ...]) -> list[tuple[str, str]]:
 
 
 def _mailbox(name: str, address: str) -> str:
-    """`Name <address>`; what is no letter of a name in a header is quoted, or encoded where it is not ASCII."""
+    """`Name <address>`; what is no letter of a name in a header is quoted, or encoded where it is not ASCII or looks
+    encoded: a name that whoever reads the mail would decode could show anything."""
     clean = re.sub(r"[\x00-\x1f\x7f]+", " ", name).encode("utf-8", "replace").decode("utf-8").strip()
+    clean = clean[:_LONGEST_NAME].rstrip()
     if not clean:
         return address
-    if not clean.isascii():
+    if not clean.isascii() or "=?" in clean:
         pieces = (clean[at : at + _ENCODED_AT_ONCE] for at in range(0, len(clean), _ENCODED_AT_ONCE))
         charset = email.charset.Charset("utf-8")
         charset.header_encoding = email.charset.BASE64

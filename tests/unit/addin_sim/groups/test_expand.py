@@ -5,7 +5,7 @@ import email.policy
 from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from addin_sim.groups.expand import DEEPEST, MOST_LOOKED_AT, MOST_MEMBERS, expand
@@ -152,7 +152,10 @@ def test_groups_that_hold_each_other_many_times_stop_the_reading() -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["a@x.example, evil@y.example", "a@x.example\r\nBcc: evil@y.example", "a b@x.example", "<a@x.example>", "a"],
+    [
+        *("a@x.example, evil@y.example", "a@x.example\r\nBcc: evil@y.example", "a b@x.example", "<a@x.example>", "a"),
+        *("a@x.example\u202e", f"a@{'x' * 1000}.example"),
+    ],
 )
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     with pytest.raises(GroupError, match="which is none"):
@@ -168,6 +171,7 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
         ("A\r\nBcc: evil@y.example", '"A Bcc: evil@y.example" <a@x.example>'),
         ("Zoë", "=?utf-8?b?Wm/Dqw==?= <a@x.example>"),
         ("\0", "a@x.example"),
+        ("=?utf-8?q?=0D=0A?=", "=?utf-8?b?PT91dGYtOD9xPw==?= =?utf-8?b?PTBEPTBBPz0=?= <a@x.example>"),
     ],
 )
 def test_names_cannot_become_addresses(name: str, written: str) -> None:
@@ -175,6 +179,8 @@ def test_names_cannot_become_addresses(name: str, written: str) -> None:
 
 
 @given(st.text(max_size=300))
+@example("\U0001f600" * 256)
+@example('"' * 1000)
 def test_whatever_a_directory_calls_somebody(name: str) -> None:
     found = expand(mail(To=TEAM, Cc="c@x.example"), Directory({"g": [Member(name, "a@x.example")]})).mail
     assert [field.name for field in parse(found.to_bytes()).fields] == ["To", "Cc"]
