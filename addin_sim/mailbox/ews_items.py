@@ -130,7 +130,7 @@ def with_header(name: str, value: str) -> Q | None:
     """Messages of which Exchange itself knows that header field; None when it does not note such fields."""
     match name.lower():
         case "message-id":
-            return Q(message_id=value)
+            return Q(message_id__contains=value)
         case "references":
             return Q(references__contains=value)
         case "content-type" if value == "delivery-status":

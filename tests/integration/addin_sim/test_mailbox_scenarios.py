@@ -313,6 +313,17 @@ def test_message_ids_that_were_used_are_found(rig: Rig, mailbox: MailboxBackend)
     assert is_used("<new@gw>", mailbox)
 
 
+@pytest.mark.parametrize("folder", list(Folder))
+def test_a_part_of_a_message_id_finds_mail(rig: Rig, mailbox: MailboxBackend, folder: Folder) -> None:
+    """So a rehearsal finds what of its mail is left anywhere."""
+    if folder is Folder.SENT:
+        save_original(mailbox, 12)
+    else:
+        rig.deliver(original(12))
+    found = [len(mailbox.with_header(folder, "Message-ID", part)) for part in ("<m12@acme.example>", "m1", "12@", "m3")]
+    assert found == [1, 1, 1, 0]
+
+
 @pytest.fixture
 def outbox(tmp_path: Path) -> Outbox:
     return Outbox(tmp_path)
