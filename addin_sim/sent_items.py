@@ -16,6 +16,7 @@ IME 2.0 saves no original in Sent Items; what this mailbox has sent is known fro
 only by a copy that came after it was sent.
 """
 
+import email.message
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -178,12 +179,18 @@ def _sent_items(mailbox: MailboxBackend) -> tuple[list[Item], list[Item]]:
     return originals, mailbox.with_keyword(Folder.SENT, FILED)
 
 
+_ENVELOPES = ("enveloped-data", "authenveloped-data")
+
+
 def is_encrypted(header: RawMail) -> bool:
     """Does the media type say that nobody reads this without a key (RFC 8551 section 3.2, RFC 3156)?"""
-    media_type, _, parameters = header.value("Content-Type").lower().partition(";")
-    if media_type.strip() in ("application/pkcs7-mime", "application/x-pkcs7-mime"):
-        return "signed-data" not in parameters and "certs-only" not in parameters
-    return media_type.strip() == "multipart/encrypted"
+    content = email.message.Message()
+    content["Content-Type"] = header.value("Content-Type") or "text/plain"
+    if content.get_content_type() in ("application/pkcs7-mime", "application/x-pkcs7-mime"):
+        given = {name.lower(): value for name, value in content.get_params() or ()}
+        in_pieces = any(name.startswith("smime-type*") for name in given)  # RFC 2231; nobody writes this one so
+        return not in_pieces and given.get("smime-type", "enveloped-data").lower() in _ENVELOPES
+    return content.get_content_type() == "multipart/encrypted"
 
 
 def _is_filed(original: Item, filed: Iterable[Item]) -> bool:
