@@ -133,7 +133,7 @@ def _require_belonging(folder: Path, facts: dict[str, object], contact: Contact,
             "Export the contact anew",
         )
     is_cms = contact.smime_value[:1] == b"\x30" and contact.smime_value != contact.certificate
-    if not is_cms or certificate not in certificates_in(contact.smime_value):
+    if not is_cms or certificates_in(contact.smime_value) != (certificate,):  # Outlook would take any other in it
         raise _refused(
             f"The signed value in {folder} (userSMIMECertificate) is not that of its certificate",
             "Export the contact anew into an empty folder: Outlook believes the signed value first",

@@ -7,6 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from addin_sim.address_list.contact import read_contact
 from addin_sim.address_list.errors import AddressListError
@@ -123,6 +127,18 @@ def test_parts_that_do_not_belong_together_are_refused(folder: Path, spoil: Call
 
 def test_a_plain_certificate_is_no_signed_value(folder: Path) -> None:
     shutil.copy(folder / "userCertificate.der", folder / "userSMIMECertificate.bin")
+    with pytest.raises(AddressListError, match="signed value"):
+        read_contact(folder, MOMENT)
+
+
+def test_a_value_signed_by_another_that_holds_the_certificate_too_is_refused(folder: Path) -> None:
+    """People compare the thumbprint of the good one, and Outlook encrypts to the signer's."""
+    other = make_user(ADDRESS)
+    assert isinstance(other.key, rsa.RSAPrivateKey)
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(b"").add_signer(other.x509, other.key, hashes.SHA256())
+    builder = builder.add_certificate(x509.load_der_x509_certificate((folder / "userCertificate.der").read_bytes()))
+    value = builder.sign(Encoding.DER, [pkcs7.PKCS7Options.DetachedSignature, pkcs7.PKCS7Options.Binary])
+    (folder / "userSMIMECertificate.bin").write_bytes(value)
     with pytest.raises(AddressListError, match="signed value"):
         read_contact(folder, MOMENT)
 
