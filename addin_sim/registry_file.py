@@ -59,7 +59,7 @@ def key_path(path: str) -> str:
             f"{path!r} is no registry key: it must be HKEY_CURRENT_USER\\Software\\… or "
             "HKEY_LOCAL_MACHINE\\Software\\…; nothing was written."
         )
-    if _CONTROL.search(path):
+    if not path.isprintable():
         raise RegistryFileError(f"{path!r} is no registry key: it holds a control character; nothing was written.")
     return "\\".join((_ROOTS[root.upper()], *parts))
 

@@ -18,7 +18,7 @@ def registry_file(recipient: str, key: str, purpose: str) -> bytes:
     leave out the last value); `purpose` stands in its first comment.
 
     Raises UserError when the key is none."""
-    if key and _KEY.fullmatch(key) is None:
+    if key and not (_KEY.fullmatch(key) and key.isprintable()):
         raise UserError(f"{key} is no registry key; it looks like: HKEY_LOCAL_MACHINE\\SOFTWARE\\...")
     value = recipient.replace("\\", "\\\\").replace('"', '\\"')
     lines = ["Windows Registry Editor Version 5.00", "", f"; {purpose}"]

@@ -78,6 +78,8 @@ def test_short_names_of_roots_are_written_out(path: str) -> None:
         "-HKCU\\x",
         "HKCR\\x",
         "HKCU\\a\r\n[HKLM\\x",
+        "HKCU\\a\u2028[HKLM\\x",
+        "HKCU\\a\udcff",
         "HKCU\\" + 256 * "x",
     ],
 )

@@ -41,7 +41,10 @@ def test_without_a_key_nothing_is_imported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["HKLM\\SOFTWARE\\x", "HKEY_LOCAL_MACHINE", KEY + "\\", KEY + "]", KEY + "\\[x", KEY + "\r\n[x", KEY + 256 * "x"],
+    [
+        *("HKLM\\SOFTWARE\\x", "HKEY_LOCAL_MACHINE", KEY + "\\", KEY + "]", KEY + "\\[x", KEY + "\r\n[x"),
+        *(KEY + 256 * "x", KEY + "\u2028[x", KEY + "\udcff"),
+    ],
 )
 def test_what_is_no_key(key: str) -> None:
     with pytest.raises(UserError, match="is no registry key"):
