@@ -7,6 +7,7 @@ is sent twice after a connection was cut: nobody knows whether Exchange had take
 
 import contextlib
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -35,8 +36,9 @@ _PATIENCE_SECONDS = 60.0
 _SHORTEST_PAUSE = 0.2
 """Seconds; whoever says less, or less than nothing, would be asked without an end."""
 
-_NONSENSE = (ValueError, LookupError, AttributeError, TypeError)
-"""What exchangelib lets through when a server answers nonsense: its readers trust what they are sent."""
+_NONSENSE = (ValueError, LookupError, AttributeError, TypeError, struct.error, ArithmeticError)
+"""What exchangelib, and the reader of NTLM below it, let through when a server answers nonsense: they trust what they
+are sent."""
 
 _T = TypeVar("_T")
 
@@ -122,7 +124,7 @@ def failure_in_words(error: BaseException, endpoint: Endpoint) -> str:
             return _root(error)
         case UnicodeEncodeError():
             return f"HTTP cannot carry these letters: {error}"
-        case ValueError() | LookupError() | AttributeError() | TypeError():
+        case _ if isinstance(error, _NONSENSE):
             return f"its answer makes no sense ({type(error).__name__}: {error})"
         case _:
             return f"{type(error).__name__}: {error}"

@@ -24,6 +24,7 @@ from addin_sim.sent_items import COPY_HEADER, FILED, sync
 from addin_sim.submission import Accepted, Refused
 from tests.integration.addin_sim.mailbox_rigs import ALICE, DATE, INBOX, SENT, EwsRig, encrypted_copy, original
 from tests.pki import Entity, make_user
+from tests.servers.ews import sign_in
 from tests.servers.ews.transport import NotDelivered, SentMail
 
 IME1 = "ime@imepseudodomain.local"
@@ -179,6 +180,17 @@ def test_a_refused_login_says_what_the_server_takes(rig: EwsRig) -> None:
     ntlm = rig.settings.model_copy(update={"auth": "ntlm"})
     with pytest.raises(MailboxError, match="refused the login"):
         EwsMailbox(ntlm, ALICE)
+
+
+@pytest.mark.parametrize("spoil", [lambda _: b"!", lambda good: good[:-12] + b"\xff" * 8], ids=["cut off", "no date"])
+def test_an_ntlm_challenge_that_makes_no_sense_is_told(
+    rig: EwsRig, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[bytes], bytes]
+) -> None:
+    challenge = spoil(sign_in._challenge())
+    monkeypatch.setattr(sign_in, "_challenge", lambda: challenge)
+    rig.server.quirks.schemes = ("NTLM",)
+    with pytest.raises(MailboxError, match="its answer makes no sense"):
+        EwsMailbox(rig.settings.model_copy(update={"auth": "ntlm"}), ALICE)
 
 
 def test_an_unknown_authority_is_refused(rig: EwsRig) -> None:
