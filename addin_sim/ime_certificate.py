@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from addin_sim.address_list.errors import AddressListError
 from addin_sim.address_list.finding import find
-from addin_sim.address_list.outlook_certificates import candidates
+from addin_sim.address_list.outlook_certificates import UNREADABLE, candidates
 from addin_sim.outlook_settings import OutlookSettings, SettingsError
 
 
@@ -56,5 +56,5 @@ def _read(file: Path) -> x509.Certificate:
         if b"-----BEGIN CERTIFICATE-----" in data:
             return x509.load_pem_x509_certificate(data)
         return x509.load_der_x509_certificate(data)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise SettingsError(f"{file}: holds no certificate in PEM or DER.") from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptography import x509
 
 from addin_sim.address_list.errors import AddressListError
-from addin_sim.address_list.outlook_certificates import certificates_in
+from addin_sim.address_list.outlook_certificates import UNREADABLE, certificates_in
 from addin_sim.address_list.publisher import Contact
 from addin_sim.own_keys import mail_addresses, thumbprint
 
@@ -114,9 +114,11 @@ def _value(file: Path) -> bytes:
 
 def _certificate(file: Path, der: bytes) -> x509.Certificate:
     try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError as error:
+        certificate = x509.load_der_x509_certificate(der)
+        mail_addresses(certificate)
+    except UNREADABLE as error:
         raise _refused(f"{file} is no certificate in DER", "Export the contact anew") from error
+    return certificate
 
 
 def _require_belonging(folder: Path, facts: dict[str, object], contact: Contact, certificate: x509.Certificate) -> None:

@@ -26,6 +26,12 @@ SMIME, PLAIN = "userSMIMECertificate", "userCertificate"
 _KEY_EXCHANGE, _SIGNING = 3, 8
 """Tags of [MS-OXOABK]: the certificate to encrypt to, and the one to sign with, both DER."""
 
+UNREADABLE = (
+    *(ValueError, TypeError, OverflowError, UnsupportedAlgorithm),
+    *(x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType),
+)
+"""What `cryptography` raises for a certificate that it cannot make sense of, when it is loaded or looked into."""
+
 _SMALLEST_RSA = 2048
 _T = TypeVar("_T", bound=x509.ExtensionType)
 
@@ -105,7 +111,7 @@ def _judged(source: str, certificate: x509.Certificate, domain: str, now: dateti
     try:
         problems = tuple(_problems(certificate, domain, now))
         remarks = tuple(_remarks(certificate))
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
+    except UNREADABLE:
         return Candidate(source, certificate, ("has extensions or a key that cannot be read",))
     return Candidate(source, certificate, problems, remarks)
 
@@ -150,18 +156,28 @@ def _extension(certificate: x509.Certificate, kind: type[_T]) -> _T | None:
 
 def _plain(value: bytes) -> Iterator[x509.Certificate]:
     try:
-        yield x509.load_der_x509_certificate(value)
-    except ValueError:
+        found = x509.load_der_x509_certificate(value)
+        _look_into(found)
+    except UNREADABLE:
         return
+    yield found
 
 
 def _in_cms(value: bytes) -> Iterator[x509.Certificate]:
     try:
         with warnings.catch_warnings():  # BER is read as well, and told as a warning
             warnings.simplefilter("ignore")
-            yield from pkcs7.load_der_pkcs7_certificates(value)
-    except (ValueError, UnsupportedAlgorithm):
+            found = pkcs7.load_der_pkcs7_certificates(value)
+        for certificate in found:
+            _look_into(certificate)
+    except UNREADABLE:
         return
+    yield from found
+
+
+def _look_into(certificate: x509.Certificate) -> None:
+    """`cryptography` reads names and dates when it is asked for them, and whoever shows a certificate asks."""
+    _ = certificate.subject, certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
 def _in_tags(value: bytes) -> Iterator[x509.Certificate]:

@@ -2,11 +2,13 @@
 
 import struct
 import subprocess
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,6 +91,28 @@ def test_a_damaged_value_is_passed_over(value: bytes, new: Entity) -> None:
     assert best is not None and best.source == PLAIN
 
 
+def without_meaning(der: bytes) -> bytes:
+    """X.509 has no version 6, and `cryptography` no ValueError for it."""
+    return der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05", 1)
+
+
+def bits_for_letters(der: bytes) -> bytes:
+    """The common name is a BIT STRING."""
+    place = der.index(b"\x06\x03\x55\x04\x03", der.index(b"Z0")) + 5  # of the subject: behind the dates
+    return der[:place] + b"\x03" + der[place + 1 :]
+
+
+@pytest.mark.parametrize("spoil", [without_meaning, bits_for_letters])
+def test_a_certificate_that_makes_no_sense_is_passed_over(spoil: Callable[[bytes], bytes], new: Entity) -> None:
+    value = contact_of(owner=new).smime_value
+    bad = spoil(new.der)
+    found = judged([bad, value.replace(new.der, bad)], [bad, new.der])
+    assert [candidate.certificate is None for candidate in found] == [True, True, True, False]
+    assert chosen(found) is found[3]
+    assert not is_in_time(bad, PLAIN, MOMENT)
+    assert shown(bad) == f"{len(bad)} bytes that are no certificate"
+
+
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\x30", b"\x03\0", b"\x30\x82"]))
 def test_whatever_stands_there_is_judged(value: bytes, head: bytes) -> None:
     found = judged([head + value], [head + value])
@@ -155,6 +179,13 @@ def test_one_made_to_encrypt_comes_before_one_made_to_sign(new: Entity) -> None:
         assert best is not None and best.certificate == new.x509
     best = chosen(judged([contact_of(DCA, owner=signing).smime_value], [new.der]))
     assert best is not None and best.certificate == signing.x509
+
+
+def test_a_name_of_a_kind_that_nobody_reads_is_told() -> None:
+    x400 = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, bytes.fromhex("3002a300"))
+    assert problems(make_user(DCA, san=False, extra=[(x400, False)])) == (
+        "has extensions or a key that cannot be read",
+    )
 
 
 def test_any_purpose_is_a_purpose() -> None:

@@ -84,6 +84,12 @@ def _content(name: str, data: bytes) -> Callable[[Path], None]:
     return change
 
 
+def _of_version_6(folder: Path) -> None:
+    """X.509 has none, and `cryptography` no ValueError for it."""
+    file = folder / "userCertificate.der"
+    file.write_bytes(file.read_bytes().replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05", 1))
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -114,6 +120,7 @@ def _content(name: str, data: bytes) -> Callable[[Path], None]:
         (_foreign("userCertificate.der"), "speaks of another certificate"),
         (_foreign("userSMIMECertificate.bin"), "signed value"),
         (_content("userCertificate.der", b"nonsense"), "no certificate in DER"),
+        (_of_version_6, "no certificate in DER"),
         (_content("userSMIMECertificate.bin", b"nonsense"), "signed value"),
         (_content("userCertificate.der", 32769 * b"x"), "more than the 32768 bytes"),
     ],
