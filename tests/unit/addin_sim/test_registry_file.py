@@ -58,6 +58,12 @@ def test_control_characters_travel_in_hexadecimal(text: str) -> None:
     assert values_in(registry_file(KEY, {"a": text})) == {"a": text}
 
 
+def test_control_characters_as_the_registry_editor_writes_them() -> None:
+    """REG_SZ in octets: UTF-16LE with the zero that ends it."""
+    text = registry_file(KEY, {"a": "x\ty"}).decode("utf-16")
+    assert text.splitlines()[-2] == '"a"=hex(1):78,00,09,00,79,00,00,00'
+
+
 def test_a_remark_cannot_become_a_line() -> None:
     assert values_in(registry_file(KEY, {}, ('x\r\n"Evil"="1"',))) == {}
 
@@ -65,6 +71,10 @@ def test_a_remark_cannot_become_a_line() -> None:
 @pytest.mark.parametrize("path", ["hkcu\\Software\\x", "HKEY_CURRENT_USER\\Software\\x"])
 def test_short_names_of_roots_are_written_out(path: str) -> None:
     assert key_path(path) == "HKEY_CURRENT_USER\\Software\\x"
+
+
+def test_the_longest_part_of_a_key() -> None:
+    assert key_path("HKCU\\" + 255 * "x").endswith("\\" + 255 * "x")
 
 
 @pytest.mark.parametrize(
@@ -91,8 +101,9 @@ def test_no_key(path: str) -> None:
 def test_bad_names_and_numbers() -> None:
     with pytest.raises(RegistryFileError, match="control character"):
         registry_file(KEY, {"a\nb": "x"})
-    with pytest.raises(RegistryFileError, match="is no number"):
-        registry_file(KEY, {"a": -1})
+    for number in (-1, 2**32):
+        with pytest.raises(RegistryFileError, match="is no number"):
+            registry_file(KEY, {"a": number})
 
 
 def test_the_known_defaults_are_those_of_the_settings() -> None:

@@ -67,8 +67,9 @@ def test_a_rollover_replaces_every_value(contact: Contact) -> None:
     assert new.thumbprint in plan.diff[0]
 
 
-def test_a_contact_with_other_addresses_is_somebody_elses(contact: Contact) -> None:
-    foreign = folder(stored(contact, addresses=(ADDRESS, "bob@elsewhere.example")))
+@pytest.mark.parametrize("addresses", [(ADDRESS, "bob@elsewhere.example"), ("bob@elsewhere.example", ADDRESS)])
+def test_a_contact_with_other_addresses_is_somebody_elses(contact: Contact, addresses: tuple[str, ...]) -> None:
+    foreign = folder(stored(contact, addresses=addresses))
     for decide in (plan_publication, plan_withdrawal):
         with pytest.raises(AddressListError, match=r"somebody else's\. Nothing was changed"):
             decide(contact, foreign)

@@ -147,6 +147,7 @@ def test_a_value_that_openssl_made_is_read(new: Entity, tmp_path: Path) -> None:
     ("entity", "words"),
     [
         (lambda: make_user("dca@ime.other.example"), "belongs to dca@ime.other.example, not to ime.acme.example"),
+        (lambda: make_user("dca@xime.acme.example"), "belongs to dca@xime.acme.example, not to"),
         (lambda: make_user(DCA, not_yet=True), "is valid from"),
         (lambda: make_user(DCA, expired=True), "expired on"),
         (lambda: make_user(DCA, kind="ec"), "has no RSA key"),

@@ -117,6 +117,7 @@ def _of_version_6(folder: Path) -> None:
         (_facts(user_smime_certificate=".."), "names no file of that folder"),
         (_facts(thumbprint="sha256:" + 64 * "0"), "speaks of another certificate"),
         (_facts(address="dca@ime.other.example"), "not of dca@ime.other.example"),
+        (_facts(address="dca@acme.example"), "not of dca@acme.example"),
         (_foreign("userCertificate.der"), "speaks of another certificate"),
         (_foreign("userSMIMECertificate.bin"), "signed value"),
         (_content("userCertificate.der", b"nonsense"), "no certificate in DER"),

@@ -38,6 +38,10 @@ def test_punctuation_digits_letters_other_scripts() -> None:
     assert in_order("жук", "b", "Ä", "7", "_", "#", "½") == ["#", "_", "½", "7", "Ä", "b", "жук"]
 
 
+def test_a_digit_of_no_decimal_system_is_no_obstacle() -> None:
+    assert in_order("፩", "b", "7", "٣") == ["٣", "7", "b", "፩"]
+
+
 def test_case_and_accents_decide_only_between_equal_names() -> None:
     assert in_order("Zoë A", "zoe b", "Zoe", "zoe", "Zoë") == ["zoe", "Zoe", "Zoë", "Zoë A", "zoe b"]
 

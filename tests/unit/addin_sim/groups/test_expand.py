@@ -150,6 +150,17 @@ def test_groups_that_hold_each_other_many_times_stop_the_reading() -> None:
     assert len(read) == MOST_LOOKED_AT // len(names) + 1
 
 
+def test_the_limit_is_of_all_groups_together_and_counts_nobody_twice() -> None:
+    half = [f"p{number}@x.example" for number in range(MOST_MEMBERS // 2)]
+    rest = [f"q{number}@x.example" for number in range(MOST_MEMBERS // 2)]
+    others = "others@acme.example"
+    both = {TEAM: "g", others: "h"}
+    found = expand(mail(To=TEAM, Bcc=others), Directory({"g": half, "h": [*half, *rest]}, both))
+    assert found.groups == {TEAM: MOST_MEMBERS // 2, others: MOST_MEMBERS}
+    with pytest.raises(GroupError, match=r"more than 1,000 members \(counted until others@acme\.example\)"):
+        expand(mail(To=TEAM, Bcc=others), Directory({"g": half, "h": [*rest, "one.more@x.example"]}, both))
+
+
 @pytest.mark.parametrize(
     "address",
     [
