@@ -137,6 +137,18 @@ def test_a_blind_copy_in_the_list_of_keys() -> None:
     assert "the list of keys" in found.sentence
 
 
+def test_a_blind_copy_in_a_text_that_nobody_has_a_key_for() -> None:
+    letter = a_letter()
+    mail = f"Message-ID: {letter.message_id}\r\nContent-Type: text/plain\r\n\r\nAlso to {CHIARA}.\r\n".encode()
+    (found,) = judged(letter, mail, has_key=False)
+    assert found.sentence.endswith(f"The blind copy to {CHIARA} shows in its text.")
+
+
+def test_a_blind_copy_to_the_sender_is_no_secret() -> None:
+    letter = a_letter(bcc=(ADA,))
+    assert judged(letter, cast().sealed(letter, [BEAT]).put(make_field("From", ADA))) == []
+
+
 def test_of_two_blind_readers_each_may_see_the_own_address_only() -> None:
     letter = a_letter(bcc=(CHIARA, "user004@acme.example"))
     own = cast().sealed(letter, [CHIARA]).add(make_field("Received", f"for <{CHIARA}>; today"))

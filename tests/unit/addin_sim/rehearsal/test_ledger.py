@@ -39,9 +39,18 @@ def test_a_mail_that_a_reader_never_got() -> None:
     ledger = books(letter)
     ledger.arrived(letter, BEAT, 101.0, [])
     ledger.filed(letter, 101.0, [])
-    assert ledger.open_mails() == 1
+    assert (ledger.open_mails(), ledger.awaited(ADA)) == (1, []), "nobody waits for the copy any more"
     (found,) = ledger.closed()
     assert (found.kind, found.person, found.message_id) == (Kind.MISSING, CHIARA, letter.message_id)
+
+
+def test_a_mail_that_came_though_its_acceptance_was_never_told() -> None:
+    """The connection broke before the reply: it is not called refused."""
+    letter = a_letter()
+    ledger = Ledger(Timings(), SLOW)
+    ledger.enter(letter)
+    ledger.arrived(letter, BEAT, 101.0, [])
+    assert shown(ledger.closed()) == [(Kind.MISSING, CHIARA), (Kind.COPY_MISSING, ADA)]
 
 
 def test_a_copy_that_was_never_filed() -> None:

@@ -1,5 +1,7 @@
 """What the users of a rehearsal write: varied, known again by its number, and the same each time."""
 
+import base64
+
 from addin_sim.raw_mail import make_field, parse
 from addin_sim.rehearsal.letters import number_of, pieces_of, plan_letter, written
 from tests.rehearsal_cast import ADA, BEAT, CHIARA, RUN, a_letter
@@ -45,6 +47,7 @@ def test_text_and_attachments_stand_in_what_is_written_and_hold_the_word() -> No
     assert len(attachments) == 2
     assert all(piece in mail for piece in (text, *attachments))
     assert letter.secret.encode() in text
+    assert all(letter.secret.encode() in base64.b64decode(piece) for piece in attachments)
     assert written(letter) == mail
     assert a_letter(8).secret != letter.secret
 

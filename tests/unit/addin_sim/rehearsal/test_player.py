@@ -1,13 +1,14 @@
 """One played Outlook over a mailbox of files: what is planted there by hand is found, what is right is tidied up."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from addin_sim.ime1 import MARKER, for_ime1
+from addin_sim.mailbox.interface import Uid
 from addin_sim.mailbox.world_folder import WorldFolderMailbox
 from addin_sim.outlook_settings import IME1_RECIPIENT, WorldMailbox, load
 from addin_sim.raw_mail import RawMail, make_field, parse
@@ -138,6 +139,29 @@ def test_a_mail_that_cannot_be_opened_stays_to_be_looked_at(stage: Stage) -> Non
     stage.copied(letter)
     assert stage.end() == [(Kind.UNREADABLE, BEAT)]
     assert stage.left(BEAT) == 1
+
+
+def test_a_copy_that_cannot_be_opened_stays_to_be_looked_at(stage: Stage) -> None:
+    letter = a_letter(1, bcc=())
+    stage.sent(letter)
+    stage.delivered(BEAT, cast().sealed(letter, [BEAT]))
+    stage.delivered(ADA, cast().sealed(letter, [CHIARA], inner=written(letter), copy=True))
+    assert stage.end() == [(Kind.UNREADABLE, ADA)]
+    assert stage.left(ADA) == 1
+
+
+def test_what_the_pass_could_not_do_is_trouble(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    play_well(stage, a_letter(1, bcc=()))
+    store = WorldFolderMailbox.append_to_sent
+
+    def changed(mailbox: WorldFolderMailbox, data: bytes, flags: Sequence[str], arrived: str = "") -> Uid:
+        return store(mailbox, data + b"a footer\r\n", flags, arrived)
+
+    monkeypatch.setattr(WorldFolderMailbox, "append_to_sent", changed)
+    stage.outlooks[ADA].look(cast().names)
+    (found,) = [one for one in stage.ledger.closed() if one.kind is Kind.TROUBLE]
+    assert found.person == ADA
+    assert "the server stored a changed copy" in found.sentence
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["kept", "tidied"])
