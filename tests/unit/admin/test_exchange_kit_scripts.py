@@ -20,6 +20,7 @@ from ime_gateway.admin.exchange_kit.on_premises import on_premises
 from ime_gateway.admin.exchange_kit.powershell import quoted, remark, script
 from ime_gateway.admin.exchange_kit.remote_domain_names import remote_domain_name
 from ime_gateway.admin.exchange_kit.roll_back import roll_back_on_premises, roll_back_online
+from ime_gateway.admin.exchange_kit.rules_section import REFUSAL
 from ime_gateway.admin.exchange_kit.script_head import MARK, PREFIX
 from ime_gateway.base.errors import UserError
 from ime_gateway.ime.endorsement import NEW_SIGNER_HEADER
@@ -134,6 +135,16 @@ def test_get_comes_before_new_and_what_others_made_stays(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_only_what_begins_with_the_mark_is_ours(name: str) -> None:
+    found = SCRIPTS[name]
+    body = found.text(0, len(found.tokens)).partition("function Assert-Ours {")[2].partition("\n }")[0]
+    statements = [line.strip() for line in body.splitlines() if line.strip()]
+    assert statements[0].startswith("param ( $Found ,")
+    assert statements[1] == "if ( -not $Found -or $Comment .StartsWith ( $Mark ) ) { return }"
+    assert statements[2].startswith("throw ") and len(statements) == 3
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_new_object_carries_the_mark(name: str) -> None:
     found = SCRIPTS[name]
     assert f"$Mark = '{MARK}'" in TEXTS[name][1]
@@ -174,6 +185,13 @@ def test_the_roll_back_refuses_mail_before_it_takes_the_route_away(world: str) -
     (last,) = back.calls("Remove-MailContact")
     assert "{ $Everything }" in back.text(0, last.place).rpartition("foreach ( $address in")[2]
     assert "'<<" not in TEXTS[f"{world} back"][1]
+
+
+@pytest.mark.parametrize("world", [SERVER, ONLINE])
+def test_the_second_run_of_the_roll_back_leaves_the_refusal(world: str) -> None:
+    back = SCRIPTS[f"{world} back"]
+    (removal,) = back.calls("Remove-TransportRule")
+    assert f"if ( $rule .Name -eq '{REFUSAL}' -and -not $Everything ) {{ continue }}" in back.before(removal)
 
 
 def test_two_trust_levels_back_on_premises() -> None:

@@ -216,6 +216,16 @@ def test_what_is_not_ready_is_said_in_the_readme_and_on_the_screen(cli: Cli, con
         assert words in readme
 
 
+def test_a_port_for_strangers_is_never_a_trusted_door(cli: Cli, config: Path, tmp_path: Path) -> None:
+    """One domain's return_to is another's deliver_to: the trusted door would take what strangers sent to the other."""
+    configure(config)
+    other = '[[managed_domain]]\nname = "branch.example"\ndeliver_to = "smtp://mail.acme.example:10026"'
+    apply(cli, tmp_path, ime=f'{other}\nreturn_to = "smtp://mail.acme.example:10027"')
+    told = cli("exchange-kit", "--out", tmp_path / "kit", "--json", "-c", config)
+    assert (told.json["inside_ports"], told.json["outside_ports"]) == ([10027], [25, 10026])
+    assert any("port 10026 is in a return_to and in a deliver_to" in note for note in told.json["notes"])
+
+
 def test_the_contact_is_named_as_ime_export_contact_names_it(cli: Cli, config: Path, tmp_path: Path) -> None:
     configure(config)
     apply(cli, tmp_path)
