@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from addin_sim.address_list.ldap_directory import Entry
 from addin_sim.address_list.ldap_schema import DirectorySchema
 from addin_sim.address_list.outlook_certificates import certificates_in
-from addin_sim.address_list.powershell import quoted
+from addin_sim.address_list.powershell import in_quotes
 from addin_sim.address_list.publisher import Change, Contact
 
 EFFECTIVE_RIGHTS = "allowedAttributesEffective"
@@ -53,7 +53,7 @@ def before_writing(contact: Contact, found: Found, entry: Entry | None) -> Itera
     elif not found.address_lists and not (entry and entry.values("showInAddressBook")):
         yield (
             "No address list of Exchange can be seen with this account: afterwards run "
-            f"Update-Recipient -Identity {quoted(contact.address)} in the Exchange Management Shell, so that the "
+            f"Update-Recipient -Identity {in_quotes(contact.address)} in the Exchange Management Shell, so that the "
             "contact appears there."
         )
 
