@@ -134,8 +134,8 @@ _ONE_RECIPIENT = "Sender From ReceivedBy ReceivedRepresenting ManagerMailbox"
 _TEXTS = (
     "ItemClass Subject InReplyTo ReminderMinutesBeforeStart DisplayCc DisplayTo DisplayBcc Culture LastModifiedName"
     " WebClientReadFormQueryString WebClientEditFormQueryString Preview ConversationTopic InternetMessageId"
-    " References FileAs FileAsMapping DisplayName GivenName Initials MiddleName Nickname CompanyName AssistantName"
-    " BusinessHomePage Department Generation JobTitle Manager Mileage OfficeLocation PostalAddressIndex"
+    " References FileAs DisplayName GivenName Initials MiddleName Nickname CompanyName AssistantName"
+    " BusinessHomePage Department Generation JobTitle Manager Mileage OfficeLocation"
     " Profession SpouseName Surname PhoneticFullName PhoneticFirstName PhoneticLastName Alias Notes DirectoryId"
     " String"
 )
@@ -155,6 +155,18 @@ _ID_TYPES = (
     "|ApplicationTime|ApplicationTimeArray|Null|Object|ObjectArray|Error"
 )
 
+_MAILBOX_TYPES = "Unknown|OneOff|Mailbox|PublicDL|PrivateDL|Contact|PublicFolder|GroupMailbox|ImplicitContact"
+_PHONES = (
+    "AssistantPhone|BusinessFax|BusinessPhone|BusinessPhone2|Callback|CarPhone|CompanyMainPhone|HomeFax|HomePhone"
+    "|HomePhone2|Isdn|MobilePhone|OtherFax|OtherTelephone|Pager|PrimaryPhone|RadioPhone|Telex|TtyTddPhone"
+    "|BusinessMobile|IPPhone|Mms|Msn"
+)
+_FILE_AS = (
+    "None|LastCommaFirst|FirstSpaceLast|Company|LastCommaFirstCompany|CompanyLastFirst|LastFirst|LastFirstCompany"
+    "|CompanyLastCommaFirst|LastFirstSuffix|LastSpaceFirstCompany|CompanyLastSpaceFirst|LastSpaceFirst|DisplayName"
+    "|FirstName|LastFirstMiddleSuffix|LastName|Empty"
+)
+
 ITEMS = read_table(f"""
 t:Item = {_sequence(ITEM_FIELDS)}
 t:Message = {_sequence(ITEM_FIELDS + MESSAGE_FIELDS)}
@@ -167,9 +179,9 @@ t:ConversationId [Id! ChangeKey] = #empty
 t:DistinguishedFolderId [Id! ChangeKey] = t:Mailbox?
 t:Sensitivity = #of Normal|Personal|Private|Confidential
 t:Importance = #of Low|Normal|High
-t:Body [BodyType!=HTML|Text IsTruncated] = #text
-t:UniqueBody [BodyType!=HTML|Text IsTruncated] = #text
-t:TextBody [BodyType!=HTML|Text IsTruncated] = #text
+t:Body [BodyType!=HTML|Text IsTruncated=#bool] = #text
+t:UniqueBody [BodyType!=HTML|Text IsTruncated=#bool] = #text
+t:TextBody [BodyType!=HTML|Text IsTruncated=#bool] = #text
 t:Size = #int
 t:Categories = t:String*
 t:Children = t:String*
@@ -208,7 +220,7 @@ t:Mailbox = t:Name? t:EmailAddress? t:RoutingType? t:MailboxType? t:ItemId? t:Or
 t:Name = #text
 t:EmailAddress = #text
 t:RoutingType = #text
-t:MailboxType = #of Unknown|OneOff|Mailbox|PublicDL|PrivateDL|Contact|PublicFolder|GroupMailbox
+t:MailboxType = #of {_MAILBOX_TYPES}
 t:OriginalDisplayName = #text
 t:CompleteName = t:Title? t:FirstName? t:MiddleName? t:LastName? t:Suffix? t:Initials? t:FullName? t:Nickname?
     t:YomiFirstName? t:YomiLastName?
@@ -217,9 +229,14 @@ t:EmailAddresses = t:Entry+
 t:PhysicalAddresses = t:Entry+
 t:PhoneNumbers = t:Entry+
 t:ImAddresses = t:Entry+
-t:Entry [Key! Name RoutingType MailboxType] = #text
+t:EmailAddresses/t:Entry [Key!=EmailAddress1|EmailAddress2|EmailAddress3 Name RoutingType
+    MailboxType={_MAILBOX_TYPES}] = #text
+t:PhoneNumbers/t:Entry [Key!={_PHONES}] = #text
+t:ImAddresses/t:Entry [Key!=ImAddress1|ImAddress2|ImAddress3] = #text
 t:PhysicalAddresses/t:Entry [Key!=Business|Home|Other] = t:Street? t:City? t:State? t:CountryOrRegion? t:PostalCode?
 {_each("Street City State CountryOrRegion PostalCode", "#text")}
+t:FileAsMapping = #of {_FILE_AS}
+t:PostalAddressIndex = #of None|Home|Business|Other
 t:ContactSource = #of ActiveDirectory|Store
 t:UserSMIMECertificate = t:Base64Binary*
 t:MSExchangeCertificate = t:Base64Binary*

@@ -19,7 +19,8 @@ _COMPARISONS = (
     "|LooseAndIgnoreCase|LooseAndIgnoreNonSpace|LooseAndIgnoreCaseAndIgnoreNonSpace"
 )
 _DISPOSITIONS = "SaveOnly|SendOnly|SendAndSaveCopy"
-_MEETINGS = "SendToNone|SendOnlyToAll|SendToAllAndSaveCopy|SendOnlyToChanged|SendToChangedAndSaveCopy"
+_MEETINGS = "SendToNone|SendOnlyToAll|SendToAllAndSaveCopy"
+_CHANGED_MEETINGS = f"{_MEETINGS}|SendOnlyToChanged|SendToChangedAndSaveCopy"
 _EVENTS = "t:FolderIds? t:EventTypes"
 
 _REQUESTS = read_table(f"""
@@ -41,7 +42,7 @@ s:Body = (m:ConvertId|m:GetFolder|m:FindFolder|m:CreateFolder|m:DeleteFolder|m:C
     |m:Subscribe|m:Unsubscribe|m:GetStreamingEvents|m:GetEvents)
 m:ConvertId [DestinationFormat!={_FORMATS}] = m:SourceIds
 m:SourceIds = (t:AlternateId|t:AlternatePublicFolderId|t:AlternatePublicFolderItemId)+
-t:AlternateId [Format!={_FORMATS} Id! Mailbox! IsArchive] = #empty
+t:AlternateId [Format!={_FORMATS} Id! Mailbox! IsArchive=#bool] = #empty
 t:AlternatePublicFolderId [Format!={_FORMATS} FolderId!] = #empty
 t:AlternatePublicFolderItemId [Format!={_FORMATS} FolderId! ItemId!] = #empty
 m:GetFolder = m:FolderShape m:FolderIds
@@ -93,7 +94,8 @@ t:IsLessThanOrEqualTo = {_OPERANDS}
 t:FieldURIOrConstant = (t:Constant|t:FieldURI|t:IndexedFieldURI|t:ExtendedFieldURI)
 t:Constant [Value!] = #empty
 m:UpdateItem [ConflictResolution!=NeverOverwrite|AutoResolve|AlwaysOverwrite MessageDisposition={_DISPOSITIONS}
-    SendMeetingInvitationsOrCancellations={_MEETINGS} SuppressReadReceipts=#bool] = m:SavedItemFolderId? m:ItemChanges
+    SendMeetingInvitationsOrCancellations={_CHANGED_MEETINGS} SuppressReadReceipts=#bool] =
+    m:SavedItemFolderId? m:ItemChanges
 m:ItemChanges = t:ItemChange+
 t:ItemChange = t:ItemId t:Updates
 t:Updates = (t:SetItemField|t:AppendToItemField|t:DeleteItemField)+

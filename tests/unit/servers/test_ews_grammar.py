@@ -89,6 +89,40 @@ def test_wrong_requests_are_schema_faults(soap: SoapClient, body: str, says: str
     assert says in caught.value.sentence or says == "Body"
 
 
+CONTACT = "<m:CreateItem{how}><m:Items><t:Contact>{fields}</t:Contact></m:Items></m:CreateItem>"
+ENTRY = '<t:EmailAddresses><t:Entry Key="{key}"{more}>a@acme.example</t:Entry></t:EmailAddresses>'
+NAMES = "<t:FileAs>a</t:FileAs><t:DisplayName>a</t:DisplayName><t:GivenName>a</t:GivenName>"
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        (NAMES, "<t:DisplayName>a</t:DisplayName><t:FileAs>a</t:FileAs>"),
+        (NAMES, "<t:FileAs>a</t:FileAs><t:GivenName>a</t:GivenName><t:DisplayName>a</t:DisplayName>"),
+        (ENTRY.format(key="EmailAddress3", more=""), ENTRY.format(key="EmailAddress4", more="")),
+        (
+            ENTRY.format(key="EmailAddress1", more=' RoutingType="SMTP" MailboxType="OneOff"'),
+            ENTRY.format(key="EmailAddress1", more=' MailboxType="Somebody"'),
+        ),
+        (
+            '<t:PhoneNumbers><t:Entry Key="MobilePhone">1</t:Entry></t:PhoneNumbers>',
+            '<t:PhoneNumbers><t:Entry Key="MobilePhone" RoutingType="SMTP">1</t:Entry></t:PhoneNumbers>',
+        ),
+        ("<t:FileAsMapping>DisplayName</t:FileAsMapping>", "<t:FileAsMapping>Nickname</t:FileAsMapping>"),
+    ],
+    ids=["display name first", "display name last", "key of an address", "kind of mailbox", "phone", "file as"],
+)
+def test_a_contact_is_held_to_the_schema(good: str, bad: str) -> None:
+    assert wrong(CONTACT.format(how="", fields=good)) == []
+    assert wrong(CONTACT.format(how="", fields=bad))
+
+
+def test_a_new_item_has_no_earlier_guests() -> None:
+    """Two enumerations of the schema that look alike: who is told of a new meeting, and who of a changed one."""
+    for how, right in (("SendToNone", True), ("SendOnlyToChanged", False)):
+        assert (wrong(CONTACT.format(how=f' SendMeetingInvitations="{how}"', fields="")) == []) is right
+
+
 def test_the_connection_lives_on_after_a_fault(soap: SoapClient) -> None:
     with pytest.raises(SoapFault):
         soap.ask("<m:FindItem/>")
