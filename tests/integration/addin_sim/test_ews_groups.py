@@ -17,6 +17,9 @@ from addin_sim.outlook_settings import OutlookSettings, load
 from addin_sim.raw_mail import RawMail, make_field, parse
 from tests.integration.addin_sim.mailbox_rigs import ALICE, EwsRig
 from tests.servers.ews import Entry
+from tests.servers.ews.request_texts import delete_item
+from tests.servers.ews.soap_client import SoapClient
+from tests.servers.ews.xml_names import full
 
 pytestmark = pytest.mark.xdist_group("ews-groups")
 
@@ -79,6 +82,23 @@ def test_people_and_strangers_stay(rig: EwsRig, outlook: OutlookSettings) -> Non
     assert rig.server.operations() == ["ResolveNames"] * 3
 
 
+def test_an_address_with_which_another_begins_is_somebody_else(outlook: OutlookSettings) -> None:
+    """ResolveNames takes words without `smtp:` for the beginning of a name or address."""
+    mail = to("team@acme.exam", "team@acme.example.test")
+    assert without_groups(outlook, mail).mail is mail
+
+
+def test_a_personal_contact_with_the_groups_address_is_not_asked(rig: EwsRig, outlook: OutlookSettings) -> None:
+    entry = '<t:EmailAddresses><t:Entry Key="EmailAddress1">team@acme.example</t:Entry></t:EmailAddresses>'
+    fields = f"<t:DisplayName>Our team</t:DisplayName>{entry}"
+    with SoapClient(rig.server, ALICE) as alice:
+        made = alice.message(f"<m:CreateItem><m:Items><t:Contact>{fields}</t:Contact></m:Items></m:CreateItem>")
+        try:
+            assert without_groups(outlook, to("team@acme.example")).groups == {"team@acme.example": 3}
+        finally:
+            alice.ask(delete_item(next(made.iter(full("t:ItemId"))).attrib["Id"]))
+
+
 def test_the_most_that_is_expanded(outlook: OutlookSettings) -> None:
     found = without_groups(outlook, to("full@acme.example", "team@acme.example"))
     assert sum(found.groups.values()) == MOST_MEMBERS
@@ -131,6 +151,16 @@ def test_the_server_of_the_address_list_is_asked_where_the_mailbox_is_no_exchang
     file = file_of(rig, tmp_path)
     table = rig.table.replace("[mailbox]", "[address_list.ews]").replace('protocol = "ews"\n', "")
     file.write_text(f'[account]\naddress = "{ALICE}"\n[submission]\nhost = "127.0.0.1"\n{table}')
+    assert without_groups(load(file), to("team@acme.example")).groups == {"team@acme.example": 3}
+
+
+def test_the_server_of_the_address_list_comes_before_that_of_the_mailbox(
+    rig: EwsRig, tmp_path: Path, free_port: int
+) -> None:
+    file = file_of(rig, tmp_path)
+    table = rig.table.replace("[mailbox]", "[address_list.ews]").replace('protocol = "ews"\n', "")
+    away = rig.table.replace(rig.server.url, f"https://127.0.0.1:{free_port}/EWS/Exchange.asmx")
+    file.write_text(f'[account]\naddress = "{ALICE}"\n[submission]\nprotocol = "ews"\n{table}{away}')
     assert without_groups(load(file), to("team@acme.example")).groups == {"team@acme.example": 3}
 
 

@@ -59,10 +59,12 @@ def test_headers_that_exchange_has_not_noted_are_read(rig: EwsRig, mood: dict[st
         mailbox.append_to_sent(original(), (SEEN, MARKER))
         rig.deliver(b"From: bob@acme.example\r\nSubject: lunch?\r\n\r\n\r\n")
         rig.deliver(encrypted_copy())
+        assert look(mailbox) == 1, "the other mail came lately, too"
         report = sync(mailbox, ALICE)
         assert (report.filed, report.originals_removed) == (1, 1)
     assert rig.markers(SENT) == [{SEEN, FILED}]
     assert len(rig.mails(INBOX)) == 1
+    assert rig.server.mails(ALICE, "deleteditems") == [], "the clear original lies nowhere"
 
 
 def test_headers_that_exchange_does_not_tell_are_read_in_the_mail(rig: EwsRig, monkeypatch: pytest.MonkeyPatch) -> None:

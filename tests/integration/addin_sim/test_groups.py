@@ -41,6 +41,9 @@ ENTRIES = [
         f"CN=Dynamic,{PEOPLE}",
         {"objectClass": ["top", "msExchDynamicDistributionList"], "cn": ["Dynamic"], "mail": ["dynamic@acme.example"]},
     ),
+    user("Emil", "", mail=[], proxyAddresses=["smtp:old@acme.example", "x400:c=de", "SMTP:Emil@acme.example"]),
+    user("Fritz", "fritz@acme.example", proxyAddresses=["SMTP:another@acme.example"]),
+    group("Renamed", "renamed@acme.example", [f"CN=Emil,{PEOPLE}", f"CN=Fritz,{PEOPLE}"]),
     group("Holder", "holder@acme.example", [f"CN=Dynamic,{PEOPLE}"]),
 ]
 _SETTINGS = """
@@ -92,6 +95,18 @@ def test_nested_members_in_a_circle(ad: SlapdAd, tmp_path: Path) -> None:
 def test_every_address_of_a_group_counts(ad: SlapdAd, tmp_path: Path) -> None:
     outlook = settings(tmp_path, ad)
     assert expanded(outlook, "OTHER@acme.example") == "Anna <anna@acme.example>"
+
+
+def test_each_member_by_the_address_that_exchange_shows(ad: SlapdAd, tmp_path: Path) -> None:
+    outlook = settings(tmp_path, ad)
+    assert expanded(outlook, "renamed@acme.example") == "Emil <Emil@acme.example>, Fritz <fritz@acme.example>"
+
+
+def test_a_group_behind_many_people_is_expanded(ad: SlapdAd, tmp_path: Path) -> None:
+    people = [f"p{number}@y.example" for number in range(120)]
+    found = without_groups(settings(tmp_path, ad), to(*people, "alias@acme.example"))
+    assert found.groups == {"alias@acme.example": 1}
+    assert found.mail.value("To").endswith("p119@y.example, Anna <anna@acme.example>")
 
 
 def test_people_and_strangers_stay(ad: SlapdAd, tmp_path: Path) -> None:
