@@ -67,12 +67,14 @@ def test_ime_2_that_no_server_takes_at_once_waits_and_counts_when_it_is_taken(
 def test_ime_1_has_no_outbox_so_later_is_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writing = Writing(tmp_path, monkeypatch, LATER)
     writing.sender.send(a_letter(1))
+    assert writing.ledger.tally().refused == 1, "now, and not only when the books are closed"
     assert writing.deviations() == [Kind.REFUSED]
 
 
 def test_refused_for_good_leaves_nothing_in_the_outbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writing = Writing(tmp_path, monkeypatch, NEVER)
     writing.sender.send(a_letter(1, ime=2))
+    assert writing.ledger.tally().refused == 1
     assert writing.deviations() == [Kind.REFUSED]
     assert writing.outbox.items() == []
 
