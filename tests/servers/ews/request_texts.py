@@ -100,7 +100,7 @@ def delete_item(item_id: str, how: str = "HardDelete") -> str:
     return f'<m:DeleteItem DeleteType="{how}">{item_ids(item_id)}</m:DeleteItem>'
 
 
-def update_item(item_id: str, *steps: str, change_key: str = "", conflict: str = "AutoResolve") -> str:
+def update_item(item_id: str, *steps: str, change_key: str = "", conflict: str = "AlwaysOverwrite") -> str:
     """UpdateItem of one item."""
     key = f' ChangeKey="{change_key}"' if change_key else ""
     change = f'<t:ItemId Id="{item_id}"{key}/><t:Updates>{"".join(steps)}</t:Updates>'

@@ -249,6 +249,9 @@ def test_update_sets_and_deletes_single_fields(ews: EwsServer, alice: SoapClient
     assert text_of(stored.fields["IsRead"]) == "true" and b"sentcopy: no\r\n" in (stored.mime or b"")
     stale = say.update_item(item_id, is_read, change_key="CQAAAA==", conflict="NeverOverwrite")
     assert code_of(alice.message(stale)) == "ErrorIrresolvableConflict"
+    for conflict in ("NeverOverwrite", "AutoResolve"):
+        blind = alice.message(say.update_item(item_id, is_read, conflict=conflict))
+        assert code_of(blind) == "ErrorChangeKeyRequiredForWriteOperations"
     forget = f"<t:DeleteItemField>{COPY_HEADER}</t:DeleteItemField>"
     assert code_of(alice.message(say.update_item(item_id, forget))) == "NoError"
     assert ews.mails(ALICE, "inbox") == [mail()]

@@ -31,8 +31,10 @@ def _update(call: Call, request: ET.Element, change: ET.Element) -> StoredItem:
     mailbox, item = call.item(wanted)
     if item.kind == "Message" and not request.get("MessageDisposition"):
         raise EwsFault("ErrorMessageDispositionRequired", "Message disposition is required.")
-    stale = wanted.get("ChangeKey") not in (None, "", item.change_key)
-    if stale and request.get("ConflictResolution") == "NeverOverwrite":
+    known = wanted.get("ChangeKey", "")
+    if not known and request.get("ConflictResolution") != "AlwaysOverwrite":
+        raise EwsError("ErrorChangeKeyRequiredForWriteOperations", "Change key is required for this operation.")
+    if known not in ("", item.change_key) and request.get("ConflictResolution") == "NeverOverwrite":
         raise EwsError(
             "ErrorIrresolvableConflict",
             "The send or update operation could not be performed because the change key passed in the request does not"
