@@ -138,9 +138,11 @@ def test_no_address_becomes_a_filter(ad: SlapdAd, address: str) -> None:
     assert len(dns_below(ad, PLACE)) == 1 and read(ad, DN)["userCertificate"] == [other.certificate]
 
 
-def test_nothing_is_said_to_a_server_without_tls(ad: SlapdAd) -> None:
+@pytest.mark.parametrize("bind", ["simple", "external", "gssapi"])
+def test_nothing_is_said_to_a_server_without_tls(ad: SlapdAd, bind: str) -> None:
     before = ad.log().count(" ACCEPT ")
-    said = refusal(settings(ad, url=ad.plain_url, starttls=False), contact_of())
+    changes = {"url": ad.plain_url, "starttls": False, "bind": bind, "client_certificate": ad.client_certificate}
+    said = refusal(settings(ad, **changes), contact_of())
     assert "without TLS" in said and "Nothing was changed" in said
     assert ad.log().count(" ACCEPT ") == before
 
