@@ -261,6 +261,38 @@ def test_a_stream_that_closes_is_opened_again(rig: EwsRig, mailbox: EwsMailbox) 
     assert look(mailbox) == 1
 
 
+def asked_to_stop(mailbox: EwsMailbox) -> int:
+    """How often a wait asks whether it should stop; at the second time it is told so. Once: it had news at once."""
+    asked: list[None] = []
+
+    def stop() -> bool:
+        asked.append(None)
+        return len(asked) > 1
+
+    mailbox.wait(600, stop)
+    return len(asked)
+
+
+def test_what_was_looked_at_is_no_news_any_more(rig: EwsRig, mailbox: EwsMailbox) -> None:
+    """Else a watch would ask Exchange without a pause."""
+    look(mailbox)
+    mailbox.wait(600, lambda: False)  # the first subscription
+    look(mailbox)
+    assert asked_to_stop(mailbox) == 2
+
+
+def test_news_between_two_looks_of_one_pass_is_not_missed(rig: EwsRig, mailbox: EwsMailbox) -> None:
+    look(mailbox)
+    mailbox.wait(600, lambda: False)
+    look(mailbox)
+    until_it_streams(rig)
+    rig.deliver(encrypted_copy())
+    assert mailbox._news is not None
+    assert mailbox._news.within(600)
+    mailbox.with_header(Folder.INBOX, "Message-ID", "another question of the same pass")
+    assert asked_to_stop(mailbox) == 1
+
+
 def test_a_stream_that_breaks_is_told_to_whoever_waits(rig: EwsRig, mailbox: EwsMailbox) -> None:
     look(mailbox)
     mailbox.wait(600, lambda: False)

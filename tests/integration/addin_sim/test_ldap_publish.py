@@ -96,6 +96,7 @@ def test_from_nothing_to_published_renewed_and_gone(ad: SlapdAd, contact: Path, 
     done = publish(where, contact)
     assert done.returncode == 0, done.stderr
     assert "Adding" in done.stderr and "Added" in done.stdout
+    assert "may not create" not in done.stderr, "a directory that does not say so has not said no"
     stored = read(ad, DN)
     assert stored["userCertificate"] == [(contact / "userCertificate.der").read_bytes()]
     assert stored["userSMIMECertificate"] == [(contact / "userSMIMECertificate.bin").read_bytes()]

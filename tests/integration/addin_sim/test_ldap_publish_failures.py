@@ -138,6 +138,16 @@ def test_no_address_becomes_a_filter(ad: SlapdAd, address: str) -> None:
     assert len(dns_below(ad, PLACE)) == 1 and read(ad, DN)["userCertificate"] == [other.certificate]
 
 
+def test_a_contact_that_lost_its_address_is_known_by_where_its_mail_goes(ad: SlapdAd) -> None:
+    first, second = contact_of(), contact_of()
+    published(settings(ad), first)
+    with as_admin(ad) as connection:
+        connection.modify(DN, {"mail": [("MODIFY_DELETE", [])], "proxyAddresses": [("MODIFY_DELETE", [])]})
+    assert published(settings(ad), second).action is Action.CHANGE
+    assert len(dns_below(ad, PLACE)) == 1
+    assert read(ad, DN)["mail"] == [second.address.encode()]
+
+
 @pytest.mark.parametrize("bind", ["simple", "external", "gssapi"])
 def test_nothing_is_said_to_a_server_without_tls(ad: SlapdAd, bind: str) -> None:
     before = ad.log().count(" ACCEPT ")

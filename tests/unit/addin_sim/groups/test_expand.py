@@ -200,6 +200,11 @@ def test_whatever_a_directory_calls_somebody(name: str) -> None:
     assert [one.addr_spec for one in header.addresses] == ["a@x.example"]
 
 
+def test_no_encoded_word_is_longer_than_rfc_2047_allows() -> None:
+    words = to(expand(mail(To=TEAM), Directory({"g": [Member(60 * "鷗", "a@x.example")]})).mail).split()
+    assert len(words) == 7 and max(map(len, words)) <= 75
+
+
 def test_what_is_no_address_is_not_asked_for() -> None:
     directory = Directory({"g": ["a@x.example"]})
     expand(mail(To=f'nobody, "*)(cn=*"@x.example, {TEAM}', Cc="not, an <address"), directory)
