@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from addin_sim.address_list.settings import AddressListSettings
-from addin_sim.settings_tables import Section, WithPasswordAtHand
+from addin_sim.settings_tables import Section, WithPasswordAtHand, mistakes
 
 IME1_RECIPIENT = "ime@imepseudodomain.local"
 """The value of `InternalRecipient` that means IME 1.0: a domain that exists nowhere."""
@@ -180,7 +180,7 @@ def load(path: Path) -> OutlookSettings:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from error
     except ValidationError as error:
-        raise SettingsError("\n".join(_sentences(path, text, error))) from error
+        raise SettingsError("\n".join(mistakes(path, text, error))) from error
     return _relative_to(settings, path)
 
 
@@ -224,34 +224,3 @@ def _list_relative_to(wanted: AddressListSettings, folder: Path) -> AddressListS
         if found:
             changes[name] = table.model_copy(update=found)
     return wanted.model_copy(update=changes)
-
-
-def _sentences(path: Path, text: str, error: ValidationError) -> list[str]:
-    sentences = []
-    for problem in error.errors():
-        keys = [str(key) for key in problem["loc"]]
-        line = _line_of(text, keys)
-        where = f"{path}:{line}" if line else f"{path}"
-        match problem["type"]:
-            case "missing":
-                what = "is missing"
-            case "extra_forbidden":
-                what = "is not a known key"
-            case _:
-                what = problem["msg"].removeprefix("Value error, ")
-        sentences.append(f"{where}: {'.'.join(keys) or 'the file'}: {what}")
-    return sentences
-
-
-def _line_of(text: str, keys: list[str]) -> int | None:
-    """The line of a key, or of its table when the key is not there."""
-    table_line = None
-    table: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
-            table = header.group(1).split(".")
-            if keys[: len(table)] == table:
-                table_line = number
-        elif (entry := re.match(r"\s*([\w-]+)\s*=", line)) and [*table, entry.group(1)] == keys:
-            return number
-    return table_line

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from addin_sim.outlook_settings import Account, OutlookSettings, SettingsError
 from addin_sim.own_keys import KEY_FILE
-from addin_sim.settings_tables import Section, WithPasswordAtHand
+from addin_sim.settings_tables import Section, WithPasswordAtHand, mistakes
 
 
 class PersonEntry(Account, WithPasswordAtHand):
@@ -85,16 +85,14 @@ def players(outlook: OutlookSettings, file: Path | None, wanted: int) -> list[Pl
 
 def _read(file: Path) -> PeopleFile:
     try:
-        return PeopleFile.model_validate(tomllib.loads(file.read_text("utf-8")))
+        text = file.read_text("utf-8")
+        return PeopleFile.model_validate(tomllib.loads(text))
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{file}: {error}") from error
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(key + 1) if isinstance(key, int) else key for key in problem["loc"])
-        what = "is not a known key" if problem["type"] == "extra_forbidden" else problem["msg"]
-        raise SettingsError(f"{file}: {where or 'the file'}: {what.removeprefix('Value error, ')}") from error
+        raise SettingsError(mistakes(file, text, error)[0]) from error
 
 
 def _player(outlook: OutlookSettings, file: Path, person: PersonEntry) -> Player:

@@ -65,12 +65,17 @@ def test_without_a_file_the_account_plays_alone(outlook: OutlookSettings) -> Non
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "person: Field required"),
-        ("person = 3", "person"),
+        ("", "people.toml: person: is missing"),
+        ("person = 3", "people.toml:1: person"),
+        (f'[[person]]\naddress = "{ADA}"\n\n[[person]]\naddress = "ada"\n', "people.toml:5: person.2.address: must be"),
+        (f'[[person]]\naddress = "{ADA}"\n\n[[person]]\nuser = "b"\n', "people.toml:4: person.2.address: is missing"),
         ("[[person]\n", "people.toml: "),
         (f'[[person]]\naddress = "{ADA}"\n' * 2, f"{ADA} stands there twice"),
-        (f'[[person]]\naddress = "{ADA}"\nphone = "1"\n', "person.1.phone: is not a known key"),
-        (f'[[person]]\naddress = "{ADA}"\nkey = "user001.key.pem"\n', "person.1: give certificate and key, or neither"),
+        (f'[[person]]\naddress = "{ADA}"\nphone = "1"\n', "people.toml:3: person.1.phone: is not a known key"),
+        (
+            f'[[person]]\naddress = "{ADA}"\nkey = "user001.key.pem"\n',
+            "toml:1: person.1: give certificate and key, or neither",
+        ),
         (f'[[person]]\naddress = "{ADA}"\npassword_env = "NOT_SET"\n', "NOT_SET, which is not in the environment"),
         (f'[[person]]\naddress = "{ADA}"\npassword = "a"\npassword_env = "PATH"\n', "either password or password_env"),
         (f'[[person]]\naddress = "{ADA}"\n{PAIR.replace("user001.pem", "user009.pem")}', "user009.pem: cannot be read"),
