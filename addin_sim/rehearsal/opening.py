@@ -19,7 +19,9 @@ from addin_sim.own_keys import OwnKeys
 from addin_sim.raw_mail import RawMail, canonical_newlines, parse
 
 _OPENSSL_SECONDS = 30.0
+"""How long one call may take; a busy machine is no reason to end the rehearsal."""
 _MOST_LAYERS = 4
+"""Entities that are looked into, the innermost one counted: a mail may be made to have thousands."""
 
 
 class UnreadableError(Exception):
@@ -96,13 +98,16 @@ def _taken_out(signed: bytes) -> bytes:
 def _openssl(arguments: list[str], data: bytes) -> bytes:
     if shutil.which("openssl") is None:
         raise UnreadableError("The mail needs the program openssl to be opened: apt-get install openssl")
-    done = subprocess.run(  # noqa: S603 - no shell, our own file names
-        ["openssl", "cms", *arguments],  # noqa: S607
-        input=data,
-        capture_output=True,
-        timeout=_OPENSSL_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 - no shell, our own file names
+            ["openssl", "cms", *arguments],  # noqa: S607
+            input=data,
+            capture_output=True,
+            timeout=_OPENSSL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise UnreadableError(f"openssl took longer than {_OPENSSL_SECONDS:.0f} seconds to open it") from None
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise UnreadableError(f"openssl does not open it: {said[0] if said else 'no reason given'}")

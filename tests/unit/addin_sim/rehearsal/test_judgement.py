@@ -175,6 +175,14 @@ def test_a_broken_envelope() -> None:
     assert kinds(judged(letter, replace(mail, body=mail.body[:200]))) == [Kind.UNREADABLE]
 
 
+def test_openssl_that_does_not_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("addin_sim.rehearsal.opening._OPENSSL_SECONDS", 0.0)
+    letter = a_letter(bcc=())
+    mail = cast().sealed(letter, [BEAT])
+    (found,) = judged(letter, replace(mail, body=mail.body[:200]))
+    assert (found.kind, "openssl took longer" in found.sentence) == (Kind.UNREADABLE, True)
+
+
 def test_a_changed_text_or_attachment_and_another_mail() -> None:
     letter = a_letter(bcc=())
     right = written(letter)
