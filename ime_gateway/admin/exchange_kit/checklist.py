@@ -5,9 +5,9 @@ import textwrap
 from collections.abc import Sequence
 
 from ime_gateway.admin.exchange_kit.facts import KitFacts
-from ime_gateway.admin.exchange_kit.on_premises import INSIDE_NAME, OUTSIDE_NAME
 from ime_gateway.admin.exchange_kit.powershell import filled
 from ime_gateway.admin.exchange_kit.rules_section import PROOF_RULE
+from ime_gateway.admin.exchange_kit.script_head import INSIDE_NAME, OUTSIDE_NAME
 from ime_gateway.admin.exchange_kit.test_mails import OUTSIDER, TestMail
 
 _WIDTH = 100

@@ -10,7 +10,7 @@ from typing import Final
 
 from ime_gateway.admin.exchange_kit.powershell import filled, quoted
 
-ADDRESS_OF: Final = """\
+_DATA: Final = """\
 # What is published: address, names and the folder with the certificate files, one line for each IME address.
 $Contacts = @(
 <<contacts>>
@@ -142,4 +142,4 @@ def contact_lines(contacts: Mapping[str, Mapping[str, str]]) -> str:
         + " }  # made by: ime-gateway ime export-contact"
         for folder, one in contacts.items()
     ]
-    return filled(ADDRESS_OF, {"contacts": "\n".join(lines)})
+    return filled(_DATA, {"contacts": "\n".join(lines)})

@@ -12,24 +12,25 @@ from typing import Final
 
 from ime_gateway.admin.exchange_kit.contact_sections import ONLINE, contact_lines
 from ime_gateway.admin.exchange_kit.facts import KitFacts
-from ime_gateway.admin.exchange_kit.on_premises import PROOF_HELP, PROOF_PARAM
 from ime_gateway.admin.exchange_kit.powershell import filled, listed, quoted, remark, with_names
 from ime_gateway.admin.exchange_kit.remote_domain_names import remote_domain_lines
 from ime_gateway.admin.exchange_kit.rules_section import rules_section
 from ime_gateway.admin.exchange_kit.script_head import (
     BEFORE,
+    INSIDE_NAME,
     MARK,
     NOT_ACCEPTED,
     OURS,
+    OUTSIDE_NAME,
     PREFIX,
+    PROOF_HELP,
+    PROOF_PARAM,
     REMOTE_DOMAINS,
     REMOVERS,
     STRICT,
 )
 
 OUTBOUND_NAME: Final = f"{PREFIX}internal encryption"
-INSIDE_NAME: Final = f"{PREFIX}mail from inside"
-OUTSIDE_NAME: Final = f"{PREFIX}mail from outside"
 
 _HEAD: Final = """\
 #Requires -Version 5.1

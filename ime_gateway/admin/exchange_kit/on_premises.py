@@ -16,18 +16,20 @@ from ime_gateway.admin.exchange_kit.remote_domain_names import remote_domain_lin
 from ime_gateway.admin.exchange_kit.rules_section import rules_section
 from ime_gateway.admin.exchange_kit.script_head import (
     BEFORE,
+    INSIDE_NAME,
     MARK,
     NOT_ACCEPTED,
     OURS,
+    OUTSIDE_NAME,
     PREFIX,
+    PROOF_HELP,
+    PROOF_PARAM,
     REMOTE_DOMAINS,
     REMOVERS,
     STRICT,
 )
 
 SEND_NAME: Final = f"{PREFIX}internal encryption"
-INSIDE_NAME: Final = f"{PREFIX}mail from inside"
-OUTSIDE_NAME: Final = f"{PREFIX}mail from outside"
 
 _HEAD: Final = """\
 #Requires -Version 5.1
@@ -67,11 +69,6 @@ param(
     [switch] $NoContact<<comma>>  # not given: this script publishes them
 <<secret_param>>)
 """  # noqa: E501 - lines of the script
-PROOF_HELP: Final = """\
-.PARAMETER SharedSecret
-    The secret after the colon of require_header in gateway.toml. It becomes part of a transport rule, where administrators of Exchange can read it.
-"""  # noqa: E501 - lines of the script
-PROOF_PARAM: Final = "    [Parameter(Mandatory = $true)] [string] $SharedSecret  # asked for when it is not given\n"
 _DATA: Final = """\
 # --- What the gateway knows ---------------------------------------------------------------------------------------
 # Exchange finds the gateway by this name and compares the TLS certificate with it.

@@ -8,12 +8,13 @@ the route away; the third, when the add-in is gone from the desks, the refusal.
 
 from typing import Final
 
-from ime_gateway.admin.exchange_kit import exchange_online, on_premises
+from ime_gateway.admin.exchange_kit.exchange_online import OUTBOUND_NAME
 from ime_gateway.admin.exchange_kit.facts import KitFacts
+from ime_gateway.admin.exchange_kit.on_premises import SEND_NAME
 from ime_gateway.admin.exchange_kit.powershell import filled, listed, remark, with_names
 from ime_gateway.admin.exchange_kit.remote_domain_names import remote_domain_lines
 from ime_gateway.admin.exchange_kit.rules_section import REFUSAL
-from ime_gateway.admin.exchange_kit.script_head import MARK, OURS, PREFIX, STRICT
+from ime_gateway.admin.exchange_kit.script_head import INSIDE_NAME, MARK, OURS, OUTSIDE_NAME, PREFIX, STRICT
 
 _HEAD: Final = """\
 #Requires -Version 5.1
@@ -158,32 +159,30 @@ _CONNECTORS: Final = """\
 
 def roll_back_on_premises(facts: KitFacts) -> str:
     """The text of 11-rollback-on-premises.ps1."""
-    back = (on_premises.INSIDE_NAME, on_premises.OUTSIDE_NAME)
     values = _values(facts, "11-rollback-on-premises.ps1") | {
         "where": "Exchange Server",
         "script": "10-on-premises.ps1",
         "shell": "in the Exchange Management Shell",
         "probe": "Get-SendConnector",
         "route": "Get-SendConnector",
-        "route_name": on_premises.SEND_NAME,
+        "route_name": SEND_NAME,
     }
-    there = _connector("send connector", "SendConnector", (on_premises.SEND_NAME,))
-    return _script(values, there + _connector("receive connector", "ReceiveConnector", back))
+    there = _connector("send connector", "SendConnector", (SEND_NAME,))
+    return _script(values, there + _connector("receive connector", "ReceiveConnector", (INSIDE_NAME, OUTSIDE_NAME)))
 
 
 def roll_back_online(facts: KitFacts) -> str:
     """The text of 21-rollback-exchange-online.ps1."""
-    back = (exchange_online.INSIDE_NAME, exchange_online.OUTSIDE_NAME)
     values = _values(facts, "21-rollback-exchange-online.ps1") | {
         "where": "Exchange Online",
         "script": "20-exchange-online.ps1",
         "shell": "after Connect-ExchangeOnline",
         "probe": "Get-InboundConnector",
         "route": "Get-OutboundConnector",
-        "route_name": exchange_online.OUTBOUND_NAME,
+        "route_name": OUTBOUND_NAME,
     }
-    there = _connector("outbound connector", "OutboundConnector", (exchange_online.OUTBOUND_NAME,))
-    return _script(values, there + _connector("inbound connector", "InboundConnector", back))
+    there = _connector("outbound connector", "OutboundConnector", (OUTBOUND_NAME,))
+    return _script(values, there + _connector("inbound connector", "InboundConnector", (INSIDE_NAME, OUTSIDE_NAME)))
 
 
 def _script(values: dict[str, str], connectors: str) -> str:

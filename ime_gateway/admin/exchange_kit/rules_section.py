@@ -109,7 +109,7 @@ foreach ($rule in $rules) {
     $priority++
 }
 """
-OLD_RULES = """\
+_OLD_RULES = """\
 # Rules of an earlier kit that this one has not any more.
 foreach ($old in @($existing | Where-Object { $_.Name.StartsWith('<<prefix>>') -and ([string] $_.Comments).StartsWith($Mark) })) {
     # Those of this kit stay, and the refusal has its own end below.
@@ -123,7 +123,7 @@ foreach ($old in @($existing | Where-Object { $_.Name.StartsWith('<<prefix>>') -
     }
 }
 """  # noqa: E501 - lines of the script
-END_REFUSAL = """\
+_END_REFUSAL = """\
 # A roll-back leaves a rule that refuses mail to internal encryption; now that there is a route again it must go.
 $refusal = Get-TransportRule | Where-Object { $_.Name -eq '<<refusal>>' }
 # There is one only after a roll-back.
@@ -143,7 +143,7 @@ if ($refusal) {
 
 def rules_section(facts: KitFacts) -> str:
     """The part of a script that makes the rules, and ends the refusal that a roll-back left."""
-    template = "".join((_HEAD, _PROOF if facts.secret_header else "", _LOOPS, OLD_RULES, END_REFUSAL))
+    template = "".join((_HEAD, _PROOF if facts.secret_header else "", _LOOPS, _OLD_RULES, _END_REFUSAL))
     names = {"prefix": PREFIX, "trace": TRACE, "refusal": REFUSAL}
     if facts.secret_header:
         names["proof_rule"] = PROOF_RULE

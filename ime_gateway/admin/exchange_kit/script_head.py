@@ -11,6 +11,15 @@ MARK: Final = "Made by ime-gateway exchange-kit"
 """Begins the comment of each object that has one; only such objects are changed or removed."""
 PREFIX: Final = "ime-gateway - "
 """Begins the name of each object; a colon could be taken for something else in the name of a rule."""
+INSIDE_NAME: Final = f"{PREFIX}mail from inside"
+OUTSIDE_NAME: Final = f"{PREFIX}mail from outside"
+"""The doors for mail that comes back, in both worlds: by `return_to` (colleagues) and by `deliver_to` (strangers)."""
+
+PROOF_HELP: Final = """\
+.PARAMETER SharedSecret
+    The secret after the colon of require_header in gateway.toml. It becomes part of a transport rule, where administrators of Exchange can read it.
+"""  # noqa: E501 - lines of the script
+PROOF_PARAM: Final = "    [Parameter(Mandatory = $true)] [string] $SharedSecret  # asked for when it is not given\n"
 
 STRICT: Final = """\
 # A misspelt variable is an error, not an empty value.
