@@ -1,7 +1,8 @@
-"""Hears from Exchange what happens in the Inbox: streaming notifications (MS-OXWSNTIF section 3.1.4.4).
+"""Hears from Exchange what happens in the Inbox, by streaming notifications.
 
-The stream blocks whoever reads it, for minutes; so a thread with a connection of its own does, and the mailbox
-asks it now and then. A new subscription counts as news: what happened before it is told by nobody.
+Subscribe, then GetStreamingEvents (MS-OXWSNTIF sections 3.1.4.3 and 3.1.4.2). The stream blocks whoever reads it, for
+minutes; so a thread with a connection of its own does, and the mailbox asks it now and then. A new subscription counts
+as news: what happened before it is told by nobody.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""GetStreamingEvents: one answer that goes on for minutes, an envelope for each piece of news (MS-OXWSNTIF 3.1.4.2)."""
+"""GetStreamingEvents (MS-OXWSNTIF section 3.1.4.2): one answer that goes on for minutes, an envelope for each news."""
 
 import time
 import xml.etree.ElementTree as ET

@@ -158,7 +158,7 @@ def promote_headers(mailbox: Mailbox, item: StoredItem, *, everything: bool) -> 
 
 
 def non_delivery_report(sent: SentMail, refused: NotDelivered) -> bytes:
-    """What Exchange sends back: multipart/report with delivery-status and the mail (RFC 3462, RFC 3464)."""
+    """What Exchange sends back: multipart/report with delivery-status and the mail (RFC 6522, RFC 3464)."""
     report = EmailMessage(policy=SMTP)
     report["From"] = (
         f"Microsoft Outlook <MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@{sent.sender.rpartition('@')[2]}>"
