@@ -1,8 +1,8 @@
 """From the bytes of a request to the bytes of its answer: grammar, who speaks for whom, operation, grammar again."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from tests.servers.ews.answer_grammar import ANSWERS
 from tests.servers.ews.operations import (
@@ -106,16 +106,10 @@ def envelope_of(operation: str, messages: list[ET.Element]) -> bytes:
     response = make(f"m:{operation}Response", [make("m:ResponseMessages", messages)])
     header = make("s:Header", [make("t:ServerVersionInfo", "", **_BUILD)])
     envelope = make("s:Envelope", [header, make("s:Body", [response])])
-    wrong = list(_first(ANSWERS.violations(envelope)))
-    if wrong:
-        raise OwnAnswerWrong(f"{operation}: {wrong[0]}")
+    wrong = next(ANSWERS.violations(envelope), None)
+    if wrong is not None:
+        raise OwnAnswerWrong(f"{operation}: {wrong}")
     return written(envelope)
-
-
-def _first(found: Iterator[str]) -> Iterator[str]:
-    for text in found:
-        yield text
-        return
 
 
 def fault(error: EwsFault) -> bytes:
@@ -127,8 +121,3 @@ def fault(error: EwsFault) -> bytes:
     code.set("xmlns:a", "http://schemas.microsoft.com/exchange/services/2006/types")
     text = make("faultstring", error.sentence)
     return written(make("s:Envelope", [make("s:Body", [make("s:Fault", [code, text, make("detail", detail)])])]))
-
-
-def speak_for(call: Call, address: str) -> Call:
-    """The same call in the name of somebody else."""
-    return replace(call, user=address)

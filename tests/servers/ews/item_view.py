@@ -156,9 +156,7 @@ def read_values(item: StoredItem, path: Path) -> tuple[str, ...] | None:
         return None
     if isinstance(path, Field):
         return tuple(text for text in element.itertext() if text.strip()) or ("",)
-    found = [entry for entry in element if path.key in (entry.get("Key"), entry.get("HeaderName"))]
-    if isinstance(path, Entry) and path.container == "InternetMessageHeaders":
-        found = [entry for entry in element if entry.get("HeaderName", "").lower() == path.key.lower()]
+    found = [entry for entry in element if path.key.lower() in _keys(entry)]
     if path.part:
         return tuple(text_of(entry, f"t:{path.part}") for entry in found) or None
     return tuple(entry.text or "" for entry in found) or None

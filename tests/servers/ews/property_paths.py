@@ -37,9 +37,9 @@ _KNOWN = {
     # known to Exchange, never there in this double
     "ResponseObjects", "ReminderNextTime", "NormalizedBody", "EntityExtractionResult", "PolicyTag", "ArchiveTag",
     "RetentionDate", "ApprovalRequestData", "VotingInformation", "ReminderMessageData", "RightsManagementLicenseData",
-    "IconIndex", "InReplyTo", "ManagerMailbox", "FolderId", "FolderClass", "TotalCount", "ChildFolderCount",
+    "IconIndex", "FolderId", "FolderClass", "TotalCount", "ChildFolderCount",
     "UnreadCount", "DistinguishedFolderId", "PermissionSet", "ManagedFolderInformation", "SharingEffectiveRights",
-    "Photo", "HasBlockedImages", "BlockStatus", "SearchKey", "SortKey", "Hashtags", "Mentions", "MentionedMe",
+    "HasBlockedImages", "BlockStatus", "SearchKey", "SortKey", "Hashtags", "Mentions", "MentionedMe",
 }  # fmt: skip
 
 _OTHER_KINDS = {"calendar", "task", "meeting", "meetingRequest", "distributionlist", "postitem", "conversation"}
