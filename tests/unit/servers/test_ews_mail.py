@@ -3,7 +3,6 @@
 import base64
 import email
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,8 +10,8 @@ from tests.servers.ews import EwsServer, NotDelivered, SentMail
 from tests.servers.ews import request_texts as say
 from tests.servers.ews.soap_client import SoapClient, SoapFault, code_of
 from tests.servers.ews.xml_names import full, need, text_of
+from tests.unit.servers.conftest import ALICE, BOB
 
-ALICE, BOB = "alice@acme.example", "bob@acme.example"
 COPY = "X-ESWmail-InternalEncrypt-sentcopy"
 COPY_HEADER = say.named("InternetHeaders", COPY)
 MARKER = say.named("PublicStrings", "ime")
@@ -25,18 +24,6 @@ def mail(number: int = 1, *, sender: str = BOB, to: str = ALICE, more: str = "")
         f"From: Bob <{sender}>\r\nTo: {to}\r\nSubject: mail {number}\r\nMessage-ID: <m{number}@acme.example>\r\n"
         f"Date: Mon, 23 Nov 2026 09:00:00 +0000\r\n{more}\r\ntext {number}\r\n"
     ).encode()
-
-
-@pytest.fixture
-def ews() -> Iterator[EwsServer]:
-    with EwsServer([ALICE, BOB]) as server:
-        yield server
-
-
-@pytest.fixture
-def alice(ews: EwsServer) -> Iterator[SoapClient]:
-    with SoapClient(ews, ALICE) as client:
-        yield client
 
 
 def ids(message: ET.Element) -> list[str]:

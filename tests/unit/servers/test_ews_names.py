@@ -2,7 +2,6 @@
 
 import base64
 import smtplib
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,25 +10,13 @@ from tests.servers.ews import request_texts as say
 from tests.servers.ews.mail_doors import SmtpDoor, relay
 from tests.servers.ews.soap_client import SoapClient, code_of
 from tests.servers.ews.xml_names import full, text_of
+from tests.unit.servers.conftest import ALICE, BOB
 
-ALICE, BOB = "alice@acme.example", "bob@acme.example"
 DCA = "dca@ime.acme.example"
 
 
 def mail(sender: str, *to: str) -> bytes:
     return f"From: {sender}\r\nTo: {', '.join(to)}\r\nSubject: s\r\n\r\nt\r\n".encode()
-
-
-@pytest.fixture
-def ews() -> Iterator[EwsServer]:
-    with EwsServer([ALICE, BOB]) as server:
-        yield server
-
-
-@pytest.fixture
-def alice(ews: EwsServer) -> Iterator[SoapClient]:
-    with SoapClient(ews, ALICE) as client:
-        yield client
 
 
 def test_names_and_groups(ews: EwsServer, alice: SoapClient) -> None:

@@ -11,21 +11,9 @@ from tests.servers.ews import EwsServer
 from tests.servers.ews import request_texts as say
 from tests.servers.ews.soap_client import SoapClient, code_of
 from tests.servers.ews.xml_names import children, full, local_name, need, text_of
+from tests.unit.servers.conftest import ALICE, BOB
 
-ALICE, BOB = "alice@acme.example", "bob@acme.example"
 MAIL = b"From: bob@acme.example\r\nTo: alice@acme.example\r\nSubject: s\r\n\r\nt\r\n"
-
-
-@pytest.fixture
-def ews() -> Iterator[EwsServer]:
-    with EwsServer([ALICE, BOB]) as server:
-        yield server
-
-
-@pytest.fixture
-def alice(ews: EwsServer) -> Iterator[SoapClient]:
-    with SoapClient(ews, ALICE) as client:
-        yield client
 
 
 def subscribed(soap: SoapClient, kind: str, *folders: str, **more: str) -> tuple[str, str]:

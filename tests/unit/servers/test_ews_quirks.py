@@ -3,7 +3,6 @@
 import base64
 import http.client
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,23 +11,11 @@ from tests.servers.ews import request_texts as say
 from tests.servers.ews.http_front import TOKEN_PATH
 from tests.servers.ews.soap_client import SoapClient, SoapFault, code_of
 from tests.servers.ews.xml_names import full
+from tests.unit.servers.conftest import ALICE, BOB
 
-ALICE, BOB = "alice@acme.example", "bob@acme.example"
 COPY = "X-ESWmail-InternalEncrypt-sentcopy"
 COPY_HEADER = say.named("InternetHeaders", COPY)
 MAIL = f"From: {BOB}\r\nTo: {ALICE}\r\nSubject: s\r\n{COPY}: yes\r\n\r\nt\r\n".encode()
-
-
-@pytest.fixture
-def ews() -> Iterator[EwsServer]:
-    with EwsServer([ALICE, BOB]) as server:
-        yield server
-
-
-@pytest.fixture
-def alice(ews: EwsServer) -> Iterator[SoapClient]:
-    with SoapClient(ews, ALICE) as client:
-        yield client
 
 
 def found(soap: SoapClient) -> list[str]:
