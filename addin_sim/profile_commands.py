@@ -1,6 +1,5 @@
 """The commands `addin-sim outbox …` and `addin-sim certificate …`: what lies in the user's profile folder."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ from addin_sim.outbox import Kept, Outbox
 from addin_sim.outlook_settings import load
 from addin_sim.own_container import original_in
 from addin_sim.own_keys import ProfileError, grouped, own_keys
-from addin_sim.terminal import DEFAULT_SETTINGS, AsJson, SettingsFile, print_json, printable
+from addin_sim.terminal import DEFAULT_SETTINGS, AsJson, SettingsFile, print_json, printable, write_out
 
 outbox = typer.Typer(help="Mails whose encrypted copy has not come back yet (IME 2.0).", no_args_is_help=True)
 certificate = typer.Typer(help="The user's own certificate, which signs IME 2.0 containers.", no_args_is_help=True)
@@ -42,8 +41,7 @@ def show_kept(identifier: Identifier, settings: SettingsFile = DEFAULT_SETTINGS)
     if carrier is None:
         raise ProfileError(f"The mail {identifier} has just left the outbox.")
     original = original_in(carrier, own_keys(outlook.profile, outlook.account, time.time()))
-    sys.stdout.buffer.write(original)
-    sys.stdout.buffer.flush()
+    write_out(original, None)
 
 
 @outbox.command("drop")
@@ -82,15 +80,7 @@ def export_certificate(
     """Write the own certificate, for an administrator who registers signers; never the key."""
     outlook = load(settings)
     keys = own_keys(outlook.profile, outlook.account, time.time())
-    data = keys.certificate.public_bytes(Encoding.DER) if der else keys.certificate_pem
-    if out is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
-    try:
-        out.write_bytes(data)
-    except OSError as error:
-        raise ProfileError(f"{out}: cannot be written: {error.strerror}") from error
+    write_out(keys.certificate.public_bytes(Encoding.DER) if der else keys.certificate_pem, out)
 
 
 def _as_object(kept: Kept) -> dict[str, str]:

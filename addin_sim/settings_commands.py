@@ -3,7 +3,6 @@
 What is rehearsed here with a settings file is rolled out to real Outlooks by the registry; both must say the same.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 from addin_sim.outlook_settings import OutlookSettings, SettingsError, load
 from addin_sim.registry_file import KNOWN_VALUES, RegistryFileError, key_path, registry_file
-from addin_sim.terminal import DEFAULT_SETTINGS, AsJson, SettingsFile, print_json
+from addin_sim.terminal import DEFAULT_SETTINGS, AsJson, SettingsFile, print_json, write_out
 
 settings_app = typer.Typer(help="The add-in's registry values.", no_args_is_help=True)
 
@@ -62,14 +61,9 @@ def export(
         raise SettingsError(str(error)) from error
     if standing_in:
         typer.echo("\n".join(_HONEST), err=True)
+    write_out(data, out)
     if out is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
         return
-    try:
-        out.write_bytes(data)
-    except OSError as error:
-        raise SettingsError(f"{out}: cannot be written: {error.strerror}.") from error
     if as_json:
         print_json({"file": str(out), "key": path, "values": values})
     else:

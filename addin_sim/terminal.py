@@ -38,6 +38,18 @@ def refuse(sentence: str) -> NoReturn:
     sys.exit(1)
 
 
+def write_out(data: bytes, out: Path | None) -> None:
+    """Write into that file, else to standard output; ends with status 1 when the file cannot be written."""
+    if out is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        refuse(f"{out}: cannot be written: {error.strerror}.")
+
+
 class Screen:
     """Says what `sync` and `watch` did, one line for each pass; `ime` is the version of the account."""
 
