@@ -1,4 +1,4 @@
-"""The commands of `addin-sim`: send, sync, watch, the user's outbox and certificate, and the small mail world.
+"""The commands of `addin-sim`: send, sync and watch, and what the other rooms add (publish, find, rehearse, ...).
 
 Exit status 0: done; 1: refused, with a sentence on stderr; 2: wrong usage.
 """
