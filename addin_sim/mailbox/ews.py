@@ -33,6 +33,7 @@ from addin_sim.raw_mail import RawMail
 _LOOK_FOR_STOP_SECONDS = 0.2
 _HEADERS_AT_ONCE = 100
 _MAILS_AT_ONCE = 10
+"""Items in one GetItem: mails are large, and a server's answers are limited."""
 
 _OF_THE_MAIL = (
     ErrorInvalidRecipients,

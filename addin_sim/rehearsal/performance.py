@@ -26,10 +26,14 @@ from addin_sim.rehearsal.timings import Timings
 _SHORTEST_REST = 0.2
 _REST_PER_LOOK = 4.0
 _LONGEST_REST = 2.0
+"""Between two looks of a user: seconds, but for the middle one, which is in times of a look."""
 _LONGEST_WAIT = 1.0
+"""Seconds until a user who waits for news sees that all others have finished."""
 _AFTER_TROUBLE = 1.0
+"""Seconds until a user whose turn failed tries again."""
 _PROGRESS_SECONDS = 5.0
 _NOTICE_SECONDS = 0.5
+"""How long Ctrl-C and a mistake of ours may go unnoticed."""
 _TROUBLES = (MailboxError, ProfileError, SettingsError, UnusableMailError)
 """What ends a turn of one user, not the rehearsal."""
 
@@ -179,13 +183,19 @@ class Performance:
         finally:
             outlook.close()
 
-    def _goes_on(self, turn: "_Turn") -> bool:
-        now = time.monotonic()
-        if turn.sending and (now >= self._began + self._script.seconds or self._send_no_more.is_set()):
+    def _end_sending_in_time(self, turn: "_Turn", now: float) -> None:
+        """This user sends no more once the time is up, or somebody ends the sending."""
+        end = self._began + self._script.seconds
+        if turn.sending and (now >= end or self._send_no_more.is_set()):
             turn.sending = False
             with self._lock:
                 self._sending -= 1
-                self._ended = max(self._ended, min(now, self._began + self._script.seconds))
+                self._ended = max(self._ended, min(now, end))
+
+    def _goes_on(self, turn: "_Turn") -> bool:
+        """Is there anything left to send, or to wait for?"""
+        now = time.monotonic()
+        self._end_sending_in_time(turn, now)
         if self._abandon.is_set():
             return False
         if turn.sending or self._sending:
