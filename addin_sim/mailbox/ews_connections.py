@@ -101,18 +101,24 @@ class _OneTry(exchange_protocol.FailFast):  # type: ignore[misc]
             case 500 if response.headers.get("Content-Type", "").startswith("text/xml"):
                 return
             case 401:
-                offered = response.headers.get("WWW-Authenticate", "")
-                kinds = sorted({kind.split()[0] for kind in offered.split(",") if kind.split()})
+                kinds = _schemes(response.headers.get("WWW-Authenticate", ""))
                 raise UnauthorizedError(f"; it takes {', '.join(kinds)}" if kinds else "")
             case 413:
                 raise ErrorMessageSizeExceeded("the server takes no request of that size")
-            case 429 | 503:
+            case 429 | 503:  # RFC 6585 section 4, RFC 9110 sections 15.6.4 and 10.2.3
                 wanted = response.headers.get("Retry-After", "")
                 raise ErrorServerBusy("", back_off=float(wanted) if wanted.isdigit() else BUSY_SECONDS)
             case status:
                 where = response.headers.get("Location", "")
                 elsewhere = f" and points to {where}" if where else ""
                 raise TransportError(f"it answers HTTP {status} {response.reason}{elsewhere}")
+
+
+def _schemes(challenges: str) -> list[str]:
+    """The kinds of login that a 401 offers, without their parameters (RFC 9110 section 11.6.1): both stand between
+    commas, and a parameter has an equals sign."""
+    bare = re.sub(r'"(?:\\.|[^"\\])*"', "", challenges)
+    return sorted(set(re.findall(r"(?:^|,)\s*([\w-]+)(?=\s*(?:,|$)|\s+[^\s=,])", bare)))
 
 
 def account_at(endpoint: Endpoint, address: str, answered: Callable[..., None]) -> Account:

@@ -175,8 +175,11 @@ def test_a_password_with_letters_beyond_latin(rig: EwsRig, capfd: pytest.Capture
     assert capfd.readouterr().err == ""
 
 
-def test_a_refused_login_says_what_the_server_takes(rig: EwsRig) -> None:
-    rig.server.quirks.schemes = ("NTLM", "Negotiate")
+@pytest.mark.parametrize(
+    "parameters", ["", ' client_id="0002", trusted_issuers="a@*, b", token_types="c_v1 d_v1", e = f']
+)
+def test_a_refused_login_says_what_the_server_takes(rig: EwsRig, parameters: str) -> None:
+    rig.server.quirks.schemes = ("NTLM", f"Negotiate{parameters}")
     with pytest.raises(MailboxError, match=f"refused the login of {ALICE}; it takes NTLM, Negotiate$"):
         rig.connect()
     ntlm = rig.settings.model_copy(update={"auth": "ntlm"})
