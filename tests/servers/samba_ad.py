@@ -21,7 +21,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +28,7 @@ from types import TracebackType
 from tests.servers import ad_world as world
 from tests.servers import exchange_schema
 from tests.servers.ad_world import ADMIN_PASSWORD, SUFFIX
+from tests.servers.listening import wait_until_listening
 
 REALM = "AD.IME.TEST"
 HOST_NAME = "dc1.ad.ime.test"
@@ -100,14 +100,7 @@ class SambaAd:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 40
-        for port in (self.port, self.tls_port):
-            while True:
-                assert self._process.poll() is None, self.log()
-                with contextlib.suppress(OSError), socket.create_connection((self.host, port), timeout=5):
-                    break
-                assert time.monotonic() < deadline, self.log()
-                time.sleep(0.02)
+        wait_until_listening(self._process, self.host, (self.port, self.tls_port), self.log, seconds=40)
 
     def stop(self) -> None:
         """End the process; what is stored stays until the context ends."""

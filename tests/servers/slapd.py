@@ -8,15 +8,15 @@ everything where `anonymous` is given. Needs the Debian package slapd.
 """
 
 import base64
-import contextlib
 import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+
+from tests.servers.listening import wait_until_listening
 
 SUFFIX = "dc=acme,dc=example"
 READER = f"cn=reader,{SUFFIX}"
@@ -110,14 +110,7 @@ class Slapd:
             self._process = subprocess.Popen(
                 ["slapd", "-f", str(self.folder / "slapd.conf"), "-h", urls, "-d", "stats"], stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 20
-        for port in (self.port, self.tls_port):
-            while True:
-                assert self._process.poll() is None, self.log()
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
-                    break
-                assert time.monotonic() < deadline, self.log()
-                time.sleep(0.02)
+        wait_until_listening(self._process, "127.0.0.1", (self.port, self.tls_port), self.log)
 
     def stop(self) -> None:
         """End the process; what is stored stays until the context ends."""

@@ -10,20 +10,19 @@ there: implied object classes, objectGUID, anr, "data 52e" in answers. `client.p
 """
 
 import base64
-import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from tests.servers import ad_world as world
 from tests.servers.ad_world import ADMIN, ADMIN_PASSWORD, PEOPLE, PLACE, SUFFIX, USERS, WRITER
+from tests.servers.listening import wait_until_listening
 
 Entry = tuple[str, Mapping[str, Sequence[str | bytes]]]
 ENTRY_CLASSES = {
@@ -168,14 +167,7 @@ class SlapdAd:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 20
-        for port in (self.port, self.tls_port):
-            while True:
-                assert self._process.poll() is None, self.log()
-                with contextlib.suppress(OSError), socket.create_connection((self.host, port), timeout=5):
-                    break
-                assert time.monotonic() < deadline, self.log()
-                time.sleep(0.02)
+        wait_until_listening(self._process, self.host, (self.port, self.tls_port), self.log)
 
     def stop(self) -> None:
         """End the process; what is stored stays until the context ends."""
