@@ -33,6 +33,7 @@ NEEDS_ROOT = "A Samba Active Directory, Postfix and Dovecot are started here, wh
 READER, READER_PASSWORD = "reader@ad.ime.test", "Passw0rd.Read3r"
 EMMA = "emma@acme.example"
 _FLUSH_SECONDS = 2.0
+"""How often Postfix is told to try again what it keeps."""
 _EWS_FOLDERS = {"INBOX": "inbox", "Sent Items": "sentitems"}
 MAIL = """\
 Subject: Quincunx merger

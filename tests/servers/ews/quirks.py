@@ -1,6 +1,7 @@
 """The moods of a real Exchange, each a switch that a test turns.
 
-A switch that counts (`busy`, `cut_connections`, `refuse_tokens`) goes down by itself until it is zero.
+A switch that counts (`busy`, `cut_connections`, `cut_in_the_middle`, `refuse_tokens`) goes down by itself until it is
+zero.
 """
 
 import threading
