@@ -59,8 +59,10 @@ class ExchangeDoor:
     def running(self) -> Iterator["ExchangeDoor"]:
         controller = Controller(self, hostname="127.0.0.1", port=self.port)
         controller.start()
-        yield self
-        controller.stop()
+        try:
+            yield self
+        finally:
+            controller.stop()
 
 
 @dataclass
@@ -118,6 +120,8 @@ def kit_world(folder: Path) -> Iterator[KitWorld]:
             f'[[certificate]]\nfile = "second.pem"\n'
         )
         gateway.command("exchange-kit", "--out", str(folder / "kit"), "--gateway-address", "10.20.0.5")
-        gateway.start()
-        yield KitWorld(gateway, inside, outside, internet, first, second, folder / "kit")
-        gateway.stop()
+        try:
+            gateway.start()
+            yield KitWorld(gateway, inside, outside, internet, first, second, folder / "kit")
+        finally:
+            gateway.stop()

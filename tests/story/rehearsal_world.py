@@ -67,8 +67,8 @@ def open_rehearsal(
             f'deliver_to = "smtp://127.0.0.1:{exchange.port}"\nime_address = "{IME_ADDRESS}"\nime_key = "generate"\n'
             f'ime_signers = "{signers}"\n' + crowd.site_part.read_text()
         )
-        gateway.start()
         stack.callback(gateway.stop)
+        gateway.start()
         settings = _settings(folder, exchange, dovecot, crowd, directory)
         _publish(folder, gateway, settings)
         yield RehearsalWorld(folder, exchange, dovecot, gateway, crowd, settings)

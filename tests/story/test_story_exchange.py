@@ -129,8 +129,8 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
             f'ime_address = "{IME_ADDRESS}"\nime_key = "generate"\n[[root]]\nfile = "root.pem"\n{certificates}'
         )
         gateway.command("ime", "export-contact", DOMAIN, "--out", str(folder / "contact"))
-        gateway.start()
         stack.callback(gateway.stop)
+        gateway.start()
         yield Company(folder, ews, connector, gateway, people)
 
 

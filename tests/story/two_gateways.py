@@ -124,6 +124,6 @@ def _company(
             f'[[managed_domain]]\nname = "{domain}"\ndeliver_to = "smtp://127.0.0.1:{postfix.port}"\n'
             f'domain_key = "generate"\nexchange_address = "key-exchange@{domain}"\n'
         )
-    gateway.start()
     stack.callback(gateway.stop)
+    gateway.start()
     return Company(domain, postfix, gateway, dovecot)

@@ -96,8 +96,8 @@ def open_world(
         )
         gateway.configure(next_hop=postfix.port, workers=workers)
         gateway.apply(_site(postfix.port, people))
-        gateway.start()
         stack.callback(gateway.stop)
+        gateway.start()
         yield World(folder, postfix, dovecot, gateway, people)
 
 
