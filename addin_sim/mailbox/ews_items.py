@@ -129,14 +129,16 @@ def marked(keyword: str) -> Q:
 def with_header(name: str, value: str) -> Q | None:
     """Messages of which Exchange itself knows that header field; None when it does not note such fields."""
     match name.lower():
+        case "message-id" if value.startswith("<") and value.endswith(">"):
+            return Q(message_id=value)  # a whole one, for which Exchange need not read every message
         case "message-id":
-            return Q(message_id__contains=value)
+            return Q(message_id__icontains=value)
         case "references":
-            return Q(references__contains=value)
+            return Q(references__icontains=value)
         case "content-type" if value == "delivery-status":
             return Q(item_class__startswith="REPORT")  # MS-OXOMSG section 2.2.3.1
         case other if (field := header_field(other)) is not None:
-            return Q(**{f"{field}__contains": value}) if value else Q(**{f"{field}__exists": True})
+            return Q(**{f"{field}__icontains": value}) if value else Q(**{f"{field}__exists": True})
         case _:
             return None
 

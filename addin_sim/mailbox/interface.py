@@ -71,7 +71,8 @@ class MailboxBackend(Protocol):
         ...
 
     def with_header(self, folder: Folder, name: str, value: str) -> list[Item]:
-        """The messages of which that header field contains the value, in the common order."""
+        """The messages of which that header field contains the value, whatever its capitals, in the common order
+        (as SEARCH HEADER, RFC 3501 section 6.4.4)."""
         ...
 
     def with_keyword(self, folder: Folder, keyword: str) -> list[Item]:
