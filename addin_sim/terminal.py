@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from addin_sim.sent_items import SyncReport
+from addin_sim.submission import ended
 
 SettingsFile = Annotated[
     Path, typer.Option("--settings", help="outlook-settings.toml of the account.", exists=True, dir_okay=False)
@@ -68,7 +69,7 @@ class Screen:
 
     def failed(self, sentence: str) -> None:
         """Print the failure."""
-        typer.echo(printable(f"{sentence} Trying again."), err=True)
+        typer.echo(printable(f"{ended(sentence)} Trying again."), err=True)
 
 
 def _as_object(report: SyncReport, ime: int) -> dict[str, object]:

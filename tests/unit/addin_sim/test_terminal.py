@@ -54,7 +54,13 @@ def test_problems_of_a_pass_and_failures_are_one_line_each(capsys: pytest.Captur
     screen = Screen(as_json=False, ime=1)
     screen.passed(SyncReport(problems=[f"bad{CLEAR_SCREEN}\nforged"], remarks=["odd\r"]))
     screen.failed("gone\x07.")
-    assert capsys.readouterr().err.splitlines() == ["bad\\x1b[2J\\nforged", "odd\\r", "gone\\x07. Trying again."]
+    screen.failed("no stop")
+    assert capsys.readouterr().err.splitlines() == [
+        "bad\\x1b[2J\\nforged",
+        "odd\\r",
+        "gone\\x07. Trying again.",
+        "no stop. Trying again.",
+    ]
 
 
 def test_a_refusal_may_have_a_line_for_each_key(capsys: pytest.CaptureFixture[str]) -> None:
