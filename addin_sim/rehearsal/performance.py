@@ -175,6 +175,8 @@ class Performance:
                 told = str(error)
                 outlook.close()
                 self._abandon.wait(_AFTER_TROUBLE)
+        if told and self._abandon.is_set():  # nobody waits again for a server that did not answer
+            return
         try:
             outlook.look(self._names)
             outlook.audit()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from addin_sim.mailbox.interface import Uid
+from addin_sim.mailbox.interface import MailboxError, Uid
 from addin_sim.mailbox.world_folder import WorldFolderMailbox
 from addin_sim.outlook_settings import load
 from addin_sim.rehearsal.judgement import Kind
@@ -95,3 +95,20 @@ def test_ended_twice_it_ends_at_once_and_condemns_nothing(black: Black, monkeypa
     assert result.interrupted
     assert result.deviations == []
     assert result.tally.under_way == result.tally.sent > 0
+
+
+def test_ended_twice_nobody_waits_again_for_a_mailbox_that_did_not_answer(
+    black: Black, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    performance = black.performance(Timings(), seconds=20, patience=20)
+    looks: list[str] = []
+
+    def fail(outlook: PlayedOutlook, _: object) -> None:
+        looks.append(outlook.address)
+        performance.interrupt()
+        performance.interrupt()
+        raise MailboxError("timed out")
+
+    monkeypatch.setattr(PlayedOutlook, "look", fail)
+    assert {deviation.kind for deviation in performance.play().deviations} == {Kind.TROUBLE}
+    assert len(looks) == len(set(looks)), "each asked once at most"
