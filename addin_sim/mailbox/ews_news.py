@@ -6,6 +6,7 @@ as news: what happened before it is told by nobody.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,9 @@ _MINUTES = 29
 """How long Exchange keeps a stream open (30 at most); then a new one is asked for."""
 
 _EVENTS = ("NewMailEvent", "CreatedEvent", "MovedEvent")
+
+_CLOSING_SECONDS = 2.0
+"""A server that stopped answering before the stream began cannot be interrupted: that thread ends later, by itself."""
 
 
 class InboxNews:
@@ -42,21 +46,22 @@ class InboxNews:
         return told
 
     def close(self) -> None:
-        """End the stream and wait for the thread."""
+        """End the stream and wait for the thread, but for no server."""
         self._ended.set()
-        while self._thread.is_alive():  # the thread may be about to open another stream
+        until = time.monotonic() + _CLOSING_SECONDS
+        while self._thread.is_alive() and time.monotonic() < until:  # the thread may be about to open another stream
             self._session.interrupt()
             self._thread.join(0.05)
-        self._session.close()
 
     def _listen(self) -> None:
-        while not self._ended.is_set():
-            try:
+        try:
+            while not self._ended.is_set():
                 self._session.ask(self._one_stream)
-            except MailboxError as error:
-                self._failure = error
-                self._news.set()
-                return
+        except MailboxError as error:
+            self._failure = error
+            self._news.set()
+        finally:
+            self._session.close()
 
     def _one_stream(self) -> None:
         inbox = self._session.account.inbox

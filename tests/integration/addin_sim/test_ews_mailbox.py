@@ -3,6 +3,7 @@
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from addin_sim.cli import app
 from addin_sim.handing_in import hand_in
 from addin_sim.ime1 import MARKER
+from addin_sim.mailbox import ews_news
 from addin_sim.mailbox.ews import EwsMailbox
 from addin_sim.mailbox.ews_session import EwsSession
 from addin_sim.mailbox.interface import SEEN, Folder, MailboxError
@@ -294,6 +296,20 @@ def test_news_between_two_looks_of_one_pass_is_not_missed(rig: EwsRig, mailbox: 
     assert mailbox._news.within(600)
     mailbox.with_header(Folder.INBOX, "Message-ID", "another question of the same pass")
     assert asked_to_stop(mailbox) == 1
+
+
+def test_closing_does_not_wait_for_a_server_that_does_not_begin_the_stream(
+    rig: EwsRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ews_news, "_CLOSING_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection and answers nothing, as if frozen
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/EWS/Exchange.asmx"
+        news = ews_news.InboxNews(rig.settings.model_copy(update={"url": url}), ALICE)
+        connection, _ = silent.accept()
+        with connection:
+            news.close()
+            assert news._thread.is_alive(), "else close has waited for the server"
+    news._thread.join()
 
 
 def test_a_stream_that_breaks_is_told_to_whoever_waits(rig: EwsRig, mailbox: EwsMailbox) -> None:
