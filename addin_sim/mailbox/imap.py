@@ -32,6 +32,7 @@ class ImapMailbox:
     def __init__(self, settings: MailboxSettings) -> None:
         self._settings = settings
         self._selected: Folder | None = None
+        self._is_lost = False
         with self._failures():
             self._connection = _connect(settings)
             self._capabilities = self._read_capabilities()
@@ -111,7 +112,10 @@ class ImapMailbox:
     def close(self) -> None:
         """See `MailboxBackend.close`."""
         with contextlib.suppress(OSError, imaplib.IMAP4.error):
-            self._connection.logout()
+            if self._is_lost:  # a goodbye would wait for an answer that does not come
+                self._connection.shutdown()
+            else:
+                self._connection.logout()
 
     # -- how it is said ------------------------------------------------------------------------------------------
 
@@ -240,6 +244,7 @@ class ImapMailbox:
         try:
             yield
         except (OSError, imaplib.IMAP4.error) as error:
+            self._is_lost = isinstance(error, (OSError, imaplib.IMAP4.abort))
             server = f"{self._settings.host}:{self._settings.port}"
             raise MailboxError(f"The mailbox of {self._settings.user} at {server} cannot be used: {error}") from error
 

@@ -1,8 +1,10 @@
 """The add-in's commands against a real Dovecot: both orders, several clients, watch, every fallback."""
 
 import contextlib
+import imaplib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -262,6 +264,26 @@ def test_a_wrong_password_is_one_sentence(command: str, settings: Path) -> None:
     assert "cannot be used" in done.stderr
     assert "wrong" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_server_that_is_lost_is_left_without_a_goodbye(dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch) -> None:
+    goodbyes: list[imaplib.IMAP4] = []
+
+    def goodbye(connection: imaplib.IMAP4) -> None:
+        goodbyes.append(connection)
+        connection.shutdown()
+
+    monkeypatch.setattr(imaplib.IMAP4, "logout", goodbye)
+    lost, refused = client_of(dovecot), client_of(dovecot)
+    lost._connection.sock.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(MailboxError):
+        lost.with_keyword(Folder.INBOX, MARKER)
+    lost.close()
+    assert goodbyes == [], "it would wait for an answer until the time limit"
+    with pytest.raises(MailboxError):
+        refused.with_keyword(Folder.INBOX, "(no keyword")
+    refused.close()
+    assert goodbyes == [refused._connection]
 
 
 def test_a_password_with_letters_beyond_ascii(dovecot: Dovecot) -> None:
