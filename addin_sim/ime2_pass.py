@@ -116,6 +116,7 @@ class Ime2Addin:
             data = self.outbox.carrier(item)
             if item.state is not State.WAITING or data is None:
                 continue
+            self.outbox.mark(item, State.WAITING, item.reply)  # what cannot be noted would be submitted in each pass
             match self.submit(item.recipient, data):
                 case Accepted(reply=reply):
                     self.outbox.mark(item, State.SENT, reply)

@@ -6,9 +6,11 @@ can be submitted again. A second submission is the same container, which the gat
 signature: nobody gets the mail twice.
 """
 
+import contextlib
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -79,14 +81,18 @@ class Outbox:
         return kept
 
     def items(self) -> list[Kept]:
-        """Everything kept, the oldest first. A description without its mail (or the reverse) is no item."""
+        """Everything kept, the oldest first; raises `ProfileError`.
+
+        A description without its mail (or the reverse) is no item.
+        """
         found: list[tuple[float, Kept]] = []
-        for file in self._folder.glob("*.json"):
-            try:
-                written = self._carrier_file(file.stem).stat().st_mtime
-                found.append((written, _described(file, written)))
-            except FileNotFoundError:  # another program drops it at this moment
-                continue
+        with self._failures("read"):
+            for file in self._folder.glob("*.json"):
+                try:
+                    written = self._carrier_file(file.stem).stat().st_mtime
+                    found.append((written, _described(file, written)))
+                except FileNotFoundError:  # another program drops it at this moment
+                    continue
         return [kept for _, kept in sorted(found, key=lambda entry: (entry[0], entry[1].id))]
 
     def find(self, identifier: str) -> Kept:
@@ -97,27 +103,41 @@ class Outbox:
         raise ProfileError(f"The outbox holds no mail {identifier!r}; see `addin-sim outbox list`.")
 
     def carrier(self, kept: Kept) -> bytes | None:
-        """The bytes as they were submitted first; None when it is gone."""
-        try:
-            return self._carrier_file(kept.id).read_bytes()
-        except FileNotFoundError:
-            return None
+        """The bytes as they were submitted first; None when it is gone. Raises `ProfileError`."""
+        with self._failures("read"):
+            try:
+                return self._carrier_file(kept.id).read_bytes()
+            except FileNotFoundError:
+                return None
 
     def mark(self, kept: Kept, state: State, reply: str) -> Kept:
-        """Note how far it has come."""
+        """Note how far it has come. Raises `ProfileError`; what was noted before stands then."""
         marked = replace(kept, state=state, reply=reply)
-        if self._carrier_file(kept.id).exists():
-            self._describe(marked)
+        with self._failures("written"):
+            if self._carrier_file(kept.id).exists():
+                self._describe(marked)
         return marked
 
     def drop(self, kept: Kept) -> None:
-        """Forget it; what is gone already is no error."""
-        self._description_file(kept.id).unlink(missing_ok=True)
-        self._carrier_file(kept.id).unlink(missing_ok=True)
+        """Forget it; what is gone already is no error. Raises `ProfileError`."""
+        with self._failures("written"):
+            self._description_file(kept.id).unlink(missing_ok=True)
+            self._carrier_file(kept.id).unlink(missing_ok=True)
 
     def _describe(self, kept: Kept) -> None:
         described = {name: getattr(kept, name) for name in Kept.__slots__}
         _write(self._description_file(kept.id), json.dumps(described, ensure_ascii=False).encode())
+
+    @contextlib.contextmanager
+    def _failures(self, used: str) -> Iterator[None]:
+        """A full disk or a missing right as one sentence."""
+        try:
+            yield
+        except OSError as error:
+            raise ProfileError(
+                f"The outbox {self._folder} cannot be {used}: {error.strerror}. The mails in it stay as they are; make "
+                "room, or correct the folder's rights."
+            ) from error
 
     def _carrier_file(self, identifier: str) -> Path:
         return self._folder / f"{identifier}.eml"
@@ -139,11 +159,16 @@ def _write(file: Path, data: bytes) -> None:
     """All of it or nothing, readable by its owner only, on the disk when this returns."""
     unfinished = file.with_name(f".{uuid.uuid4().hex}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as written:
-        written.write(data)
-        written.flush()
-        os.fsync(written.fileno())
-    unfinished.replace(file)
+    try:
+        with os.fdopen(descriptor, "wb") as written:
+            written.write(data)
+            written.flush()
+            os.fsync(written.fileno())
+        unfinished.replace(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

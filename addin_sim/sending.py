@@ -17,9 +17,9 @@ from addin_sim.ime_certificate import ime_certificate
 from addin_sim.mailbox.interface import SEEN, MailboxBackend, MailboxError
 from addin_sim.mailbox.opening import open_mailbox
 from addin_sim.message_ids import with_free_message_id
-from addin_sim.outbox import Outbox, State
+from addin_sim.outbox import Kept, Outbox, State
 from addin_sim.outlook_settings import OutlookSettings
-from addin_sim.own_keys import own_keys
+from addin_sim.own_keys import ProfileError, own_keys
 from addin_sim.raw_mail import RawMail
 from addin_sim.submission import Accepted, Refused
 
@@ -84,14 +84,22 @@ def _send_ime2(outlook: OutlookSettings, mail: RawMail) -> Sent:
     carrier = for_ime2(mail, recipient, certificate, keys, outlook.container, uuid.uuid4().hex)
     kept = outbox.keep(mail, carrier, moment)
     answer = hand_in(outlook, [recipient], carrier.data)
+    try:
+        remark = _note(outbox, kept, answer)
+    except ProfileError as error:  # what was sent is sent
+        remark = f"It is kept as {kept.id}, but not noted how it ended, so it is submitted again. {error}"
+    return Sent(answer, recipient, kept.message_id, outbox_id=kept.id, remark=remark)
+
+
+def _note(outbox: Outbox, kept: Kept, answer: Accepted | Refused) -> str:
+    """How the outbox goes on with it, for its sender."""
     match answer:
         case Accepted(reply=reply):
             outbox.mark(kept, State.SENT, reply)
-            remark = f"It is kept in the outbox as {kept.id} until the encrypted copy is back (`addin-sim sync`)."
+            return f"It is kept in the outbox as {kept.id} until the encrypted copy is back (`addin-sim sync`)."
         case Refused(reply=reply, sentence=sentence, for_good=True):
             outbox.mark(kept, State.REFUSED, reply or sentence)
-            remark = f"It is kept in the outbox as {kept.id}: `addin-sim outbox show {kept.id}` prints what you wrote."
+            return f"It is kept in the outbox as {kept.id}: `addin-sim outbox show {kept.id}` prints what you wrote."
         case Refused(reply=reply, sentence=sentence):
             outbox.mark(kept, State.WAITING, reply or sentence)
-            remark = f"It waits in the outbox as {kept.id}: `addin-sim sync` and `watch` submit it again."
-    return Sent(answer, recipient, kept.message_id, outbox_id=kept.id, remark=remark)
+            return f"It waits in the outbox as {kept.id}: `addin-sim sync` and `watch` submit it again."

@@ -9,9 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from addin_sim.mailbox.interface import MailboxBackend, MailboxError
+from addin_sim.outlook_settings import SettingsError
+from addin_sim.own_keys import ProfileError
 from addin_sim.sent_items import SyncReport, sync
 
 _SHORTEST_SECONDS = 0.5
+
+_TROUBLES = (MailboxError, ProfileError, SettingsError)
+"""What may be mended while we wait: a server, a full disk, the file of a password."""
 
 
 class Reporter(Protocol):
@@ -22,7 +27,7 @@ class Reporter(Protocol):
         ...
 
     def failed(self, sentence: str) -> None:
-        """The mailbox could not be used; it is tried again."""
+        """Mailbox or profile could not be used; it is tried again."""
         ...
 
 
@@ -49,7 +54,7 @@ def watch(
                     mailbox, lambda opened: one_pass(opened, own_address), reporter, stop, longest_seconds
                 ):
                     news += 1
-        except MailboxError as error:
+        except _TROUBLES as error:
             pause = _SHORTEST_SECONDS if news else pause
             reporter.failed(str(error))
             sleep(pause)

@@ -59,11 +59,7 @@ class Sender:
         """Write it and hand it in; what is refused for good is noted."""
         self._ledger.enter(letter)
         mail = compose(written(letter), self._outlook.account, moment=time.time(), unique=uuid.uuid4().hex)
-        try:
-            answer = self._send_ime1(letter, mail) if letter.ime == 1 else self._send_ime2(letter, mail)
-        except ProfileError as error:  # before anything was submitted
-            self._ledger.refused(letter, str(error))
-            return
+        answer = self._send_ime1(letter, mail) if letter.ime == 1 else self._send_ime2(letter, mail)
         if isinstance(answer, Refused) and (answer.for_good or letter.ime == 1):
             self._ledger.refused(letter, answer.sentence)
 
@@ -88,7 +84,10 @@ class Sender:
         with self._timings.timed(Step.WRITE):
             unique = uuid.uuid4().hex
             carrier = for_ime2(mail, recipient, self._certificate, self._keys, self._outlook.container, unique)
-            kept = self._outbox.keep(mail, carrier, time.time())
+            try:
+                kept = self._outbox.keep(mail, carrier, time.time())
+            except ProfileError as error:
+                return Refused("", str(error), for_good=True)
         answer = self._submit(letter, recipient, carrier.data)
         if isinstance(answer, Accepted):
             self._outbox.mark(kept, State.SENT, answer.reply)

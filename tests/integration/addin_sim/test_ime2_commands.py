@@ -14,7 +14,12 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from addin_sim.compose import compose
+from addin_sim.outlook_settings import load
 from addin_sim.raw_mail import parse
+from addin_sim.sending import send_mail
+from addin_sim.submission import Accepted
+from tests.full_disk import FullDisk
 from tests.openssl import decrypt
 from tests.pki import Entity, make_user
 from tests.servers.dovecot import PASSWORD, Dovecot
@@ -32,12 +37,14 @@ class Exchange:
 
     def __init__(self) -> None:
         self.reply = "250 2.0.0 Ok"
+        self.on_mail: Callable[[], None] = lambda: None
         self.mails: list[bytes] = []
         self.recipients: list[list[str]] = []
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - its name
         self.mails.append(bytes(envelope.content or b""))
         self.recipients.append(list(envelope.rcpt_tos))
+        self.on_mail()
         return self.reply
 
 
@@ -125,6 +132,22 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
+
+
+def test_a_disk_that_is_full_once_the_mail_was_taken(
+    settings: Path, exchange: tuple[Exchange, int], dovecot: Dovecot
+) -> None:
+    outlook = load(settings)
+    mail = compose(b"To: bob@acme.example\n\nDear Bob\n", outlook.account, moment=time.time(), unique="u")
+    with FullDisk() as disk:
+        exchange[0].on_mail = disk.fill
+        sent = send_mail(outlook, mail)
+    assert isinstance(sent.answer, Accepted)
+    assert "submitted again" in sent.remark and "outbox cannot be written" in sent.remark
+    assert [kept["state"] for kept in outbox(settings)] == ["waiting"]
+    dovecot.deliver(ALICE, copy_of(sent.message_id))
+    assert addin_sim(settings, "sync").returncode == 0
+    assert outbox(settings) == [], "the copy settles it, submitted again or not"
 
 
 def test_send_then_the_copy_comes_back(

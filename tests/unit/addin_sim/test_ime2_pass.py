@@ -12,11 +12,12 @@ from addin_sim.ime2_pass import Ime2Addin
 from addin_sim.mailbox.interface import SEEN, Folder
 from addin_sim.outbox import Kept, Outbox, State
 from addin_sim.outlook_settings import Account, OutlookSettings, Registry, Submission
-from addin_sim.own_keys import OwnKeys, own_keys
+from addin_sim.own_keys import OwnKeys, ProfileError, own_keys
 from addin_sim.raw_mail import parse
 from addin_sim.sent_items import FILED
 from addin_sim.submission import Accepted, Refused
 from tests.doubles.memory_mailbox import MemoryMailbox
+from tests.full_disk import FullDisk
 from tests.unit.addin_sim.test_challenges import DCA, TOKEN, question
 from tests.unit.addin_sim.test_refusals import REPLY, postfix_report
 from tests.unit.addin_sim.test_sent_items import ALICE, KilledError, encrypted_copy, filed, original
@@ -317,3 +318,17 @@ def test_an_answer_that_cannot_go_out_is_tried_again(outlook: Outlook, keys: Own
     assert len(outlook.mailbox.contents(Folder.INBOX)) == 1
     assert "554" in outlook.look().problems[0]
     assert outlook.mailbox.contents(Folder.INBOX) == [], "an answer that is refused for good is not given for ever"
+
+
+def test_while_the_disk_is_full_nothing_is_submitted_again(tmp_path: Path, keys: OwnKeys) -> None:
+    outlook = Outlook(tmp_path, keys)
+    kept = outlook.keep(State.WAITING)
+    with FullDisk() as disk:
+        disk.fill()
+        for _ in range(2):
+            with pytest.raises(ProfileError, match="cannot be written"):
+                outlook.addin.one_pass(outlook.mailbox, ALICE)
+    assert outlook.submitted == []
+    outlook.addin.one_pass(outlook.mailbox, ALICE)
+    assert [data for _, data in outlook.submitted] == [DATA]
+    assert outlook.outbox.find(kept.id).state is State.SENT

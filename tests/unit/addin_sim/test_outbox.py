@@ -11,6 +11,7 @@ from addin_sim.ime2 import Carrier
 from addin_sim.outbox import Outbox, State
 from addin_sim.own_keys import ProfileError
 from addin_sim.raw_mail import parse
+from tests.full_disk import FullDisk
 
 MOMENT = 1_795_000_000.0
 DCA = "dca@ime.acme.example"
@@ -93,3 +94,29 @@ def test_a_broken_description_is_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "outbox" / f"{kept.id}.json").write_text(text)
     with pytest.raises(ProfileError, match=kept.id):
         outbox.items()
+
+
+def test_a_full_disk_is_a_sentence_and_what_was_noted_stands(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    kept = outbox.keep(MAIL, CARRIER, MOMENT)
+    with FullDisk() as disk:
+        disk.fill()
+        with pytest.raises(ProfileError, match=r"outbox cannot be written: File too large.*stay as they are"):
+            outbox.mark(kept, State.SENT, "250 Ok")
+        with pytest.raises(ProfileError, match="was not sent"):
+            outbox.keep(MAIL, CARRIER, MOMENT)
+    assert outbox.items() == [kept]
+    assert len(list((tmp_path / "outbox").iterdir())) == 2, "nothing unfinished takes room"
+
+
+def test_a_folder_that_cannot_be_read_or_emptied_is_a_sentence(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    kept = outbox.keep(MAIL, CARRIER, MOMENT)
+    description = tmp_path / "outbox" / f"{kept.id}.json"
+    description.unlink()
+    description.mkdir()
+    with pytest.raises(ProfileError, match="cannot be read"):
+        outbox.items()
+    with pytest.raises(ProfileError, match="cannot be written"):
+        outbox.drop(kept)
+    assert outbox.carrier(kept) == CARRIER.data

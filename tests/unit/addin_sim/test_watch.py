@@ -1,7 +1,9 @@
 """Watching goes on after a lost connection, and waits no longer than needed."""
 
 from addin_sim.ime1 import MARKER
-from addin_sim.mailbox.interface import Folder, MailboxError
+from addin_sim.mailbox.interface import Folder, MailboxBackend, MailboxError
+from addin_sim.outlook_settings import SettingsError
+from addin_sim.own_keys import ProfileError
 from addin_sim.sent_items import SyncReport
 from addin_sim.watch import watch
 from tests.doubles.memory_mailbox import MemoryMailbox
@@ -82,3 +84,20 @@ def test_a_connection_that_never_lasts_is_built_anew_ever_more_rarely() -> None:
     slept: list[float] = []
     watch(lambda: mailbox, ALICE, Heard(), stop=lambda: not mailbox.script, sleep=slept.append, longest_seconds=1.5)
     assert slept == [0.5, 1.0, 1.5, 0.5, 1.0]
+
+
+def test_a_full_disk_or_a_missing_password_file_does_not_end_the_watching() -> None:
+    mailbox = Scripted([None])
+    failures: list[Exception] = [ProfileError("the disk is full"), SettingsError("no password")]
+
+    def one_pass(_: MailboxBackend, __: str) -> SyncReport:
+        if failures:
+            raise failures.pop(0)
+        return SyncReport(filed=1)
+
+    heard = Heard()
+    watch(
+        lambda: mailbox, ALICE, heard, stop=lambda: not mailbox.script, sleep=lambda _: None, one_pass=one_pass
+    )  # fmt: skip
+    assert heard.failures == ["the disk is full", "no password"]
+    assert [report.filed for report in heard.reports] == [1]
