@@ -8,12 +8,14 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from addin_sim.mailbox.interface import MailboxBackend, MailboxError
+from addin_sim.mailbox.interface import LoginRefusedError, MailboxBackend, MailboxError
 from addin_sim.outlook_settings import SettingsError
 from addin_sim.own_keys import ProfileError
 from addin_sim.sent_items import SyncReport, sync
 
 _SHORTEST_SECONDS = 0.5
+_AFTER_REFUSED_LOGIN_SECONDS = 900.0
+"""Twice in half an hour: a lock-out policy of Active Directory that counts fewer would lock people out anyway."""
 
 _TROUBLES = (MailboxError, ProfileError, SettingsError)
 """What may be mended while we wait: a server, a full disk, the file of a password."""
@@ -56,6 +58,10 @@ def watch(
                     news += 1
         except _TROUBLES as error:
             pause = _SHORTEST_SECONDS if news else pause
+            if isinstance(error, LoginRefusedError):
+                reporter.failed(f"{error}; the next login is tried in 15 minutes, lest the account be locked")
+                sleep(_AFTER_REFUSED_LOGIN_SECONDS)
+                continue
             reporter.failed(str(error))
             sleep(pause)
             pause = min(2 * pause, longest_seconds)

@@ -27,7 +27,7 @@ from exchangelib.errors import (
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from addin_sim.mailbox.ews_connections import BUSY_SECONDS, Endpoint, account_at
-from addin_sim.mailbox.interface import MailboxError
+from addin_sim.mailbox.interface import LoginRefusedError, MailboxError
 from addin_sim.outlook_settings import SettingsError
 
 _PATIENCE_SECONDS = 60.0
@@ -105,8 +105,9 @@ class EwsSession:
         except (EWSError, requests.RequestException, OSError, *_NONSENSE) as error:
             host = urlsplit(self._endpoint.url).netloc
             reason = failure_in_words(error, self._endpoint)
-            kind = UncertainError if _may_have_acted(error) else MailboxError
-            raise kind(f"The mailbox of {self._address} at {host} cannot be used: {reason}") from error
+            raise _kind_of(error, self._endpoint)(
+                f"The mailbox of {self._address} at {host} cannot be used: {reason}"
+            ) from error
 
 
 def failure_in_words(error: BaseException, endpoint: Endpoint) -> str:
@@ -128,6 +129,12 @@ def failure_in_words(error: BaseException, endpoint: Endpoint) -> str:
             return f"its answer makes no sense ({type(error).__name__}: {error})"
         case _:
             return f"{type(error).__name__}: {error}"
+
+
+def _kind_of(error: BaseException, endpoint: Endpoint) -> type[MailboxError]:
+    if isinstance(error, UnauthorizedError) and endpoint.auth != "bearer":  # a token locks no account
+        return LoginRefusedError
+    return UncertainError if _may_have_acted(error) else MailboxError
 
 
 def _may_have_acted(error: BaseException) -> bool:

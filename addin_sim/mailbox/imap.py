@@ -16,7 +16,16 @@ from typing import Any
 
 from addin_sim.mailbox import folder_names
 from addin_sim.mailbox.filing import append_look_delete
-from addin_sim.mailbox.interface import DELETED, SEEN, Folder, Item, MailboxError, StoredMail, Uid
+from addin_sim.mailbox.interface import (
+    DELETED,
+    SEEN,
+    Folder,
+    Item,
+    LoginRefusedError,
+    MailboxError,
+    StoredMail,
+    Uid,
+)
 from addin_sim.outlook_settings import MailboxSettings
 from addin_sim.raw_mail import canonical_newlines, parse
 
@@ -24,6 +33,10 @@ _HEADER_FIELDS = "From Date Message-ID References Content-Type X-ESWmail-Interna
 _UIDS_AT_ONCE = 500
 _LOOK_FOR_STOP_SECONDS = 0.2
 _ASK_SECONDS = 5.0
+
+
+class _LoginError(imaplib.IMAP4.error):
+    """The server refused user or password."""
 
 
 class ImapMailbox:
@@ -246,7 +259,8 @@ class ImapMailbox:
         except (OSError, imaplib.IMAP4.error) as error:
             self._is_lost = isinstance(error, (OSError, imaplib.IMAP4.abort))
             server = f"{self._settings.host}:{self._settings.port}"
-            raise MailboxError(f"The mailbox of {self._settings.user} at {server} cannot be used: {error}") from error
+            kind = LoginRefusedError if isinstance(error, _LoginError) else MailboxError
+            raise kind(f"The mailbox of {self._settings.user} at {server} cannot be used: {error}") from error
 
 
 def _connect(settings: MailboxSettings) -> imaplib.IMAP4:
@@ -271,10 +285,17 @@ def _connect(settings: MailboxSettings) -> imaplib.IMAP4:
 
 def _login(connection: imaplib.IMAP4, user: str, secret: str) -> None:
     """LOGIN, which takes ASCII only (RFC 3501 section 6.2.3); else AUTHENTICATE PLAIN, in UTF-8 (RFC 4616)."""
-    if user.isascii() and secret.isascii():
-        connection.login(user, secret)
-    else:
-        connection.authenticate("PLAIN", lambda _: f"\0{user}\0{secret}".encode())
+    try:
+        if user.isascii() and secret.isascii():
+            connection.login(user, secret)
+        else:
+            connection.authenticate("PLAIN", lambda _: f"\0{user}\0{secret}".encode())
+    except imaplib.IMAP4.abort:
+        raise
+    except imaplib.IMAP4.error as error:
+        said = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
+        kind = imaplib.IMAP4.error if "[UNAVAILABLE]" in said else _LoginError  # RFC 5530 section 3
+        raise kind(f"the server refused the login: {said}") from error
 
 
 def _demand(status: str, answer: object, command: str) -> list[object]:

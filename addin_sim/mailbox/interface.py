@@ -32,6 +32,10 @@ class MailboxError(Exception):
     """The mailbox cannot be used, or refused something; the text is one sentence."""
 
 
+class LoginRefusedError(MailboxError):
+    """The server knows no such user with this password; each further try brings the account nearer to its lock."""
+
+
 class ChangedCopyError(MailboxError):
     """The server stores mail otherwise than it was given; the mail stays where it was."""
 

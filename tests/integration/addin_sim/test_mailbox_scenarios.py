@@ -15,7 +15,7 @@ import pytest
 from addin_sim.ime1 import MARKER
 from addin_sim.ime2 import Carrier
 from addin_sim.ime2_pass import Ime2Addin
-from addin_sim.mailbox.interface import SEEN, Folder, MailboxBackend, MailboxError
+from addin_sim.mailbox.interface import SEEN, Folder, LoginRefusedError, MailboxBackend, MailboxError
 from addin_sim.message_ids import is_used
 from addin_sim.outbox import Outbox, State
 from addin_sim.outlook_settings import Account, OutlookSettings, Registry, Submission
@@ -410,11 +410,21 @@ def test_the_command_says_what_it_did(rig: Rig, mailbox: MailboxBackend, tmp_pat
     assert_settled(rig)
 
 
+def test_a_refused_login_is_told_apart_from_a_server_that_is_away(rig: Rig) -> None:
+    right = rig.settings
+    rig.settings = right.model_copy(update={"password": "a-wrong-one"})
+    try:
+        with pytest.raises(LoginRefusedError):
+            rig.connect()
+    finally:
+        rig.settings = right
+
+
 @pytest.mark.parametrize("name", ["sync", "watch"])
 def test_a_wrong_password_is_one_sentence(rig: Rig, tmp_path: Path, name: str) -> None:
     done = command(name, rig, tmp_path, rig.settings.password, "a-wrong-one")
     assert done.returncode == 1
-    assert "cannot be used" in done.stderr
+    assert "cannot be used: the server refused the login" in done.stderr
     assert "a-wrong-one" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
 

@@ -1,7 +1,7 @@
 """Watching goes on after a lost connection, and waits no longer than needed."""
 
 from addin_sim.ime1 import MARKER
-from addin_sim.mailbox.interface import Folder, MailboxBackend, MailboxError
+from addin_sim.mailbox.interface import Folder, LoginRefusedError, MailboxBackend, MailboxError
 from addin_sim.outlook_settings import SettingsError
 from addin_sim.own_keys import ProfileError
 from addin_sim.sent_items import SyncReport
@@ -101,3 +101,20 @@ def test_a_full_disk_or_a_missing_password_file_does_not_end_the_watching() -> N
     )  # fmt: skip
     assert heard.failures == ["the disk is full", "no password"]
     assert [report.filed for report in heard.reports] == [1]
+
+
+def test_a_refused_login_is_not_tried_so_often_that_the_account_is_locked() -> None:
+    mailbox = Scripted([None])
+    connections = iter([LoginRefusedError("wrong password"), LoginRefusedError("wrong password"), mailbox])
+
+    def connect() -> MemoryMailbox:
+        connection = next(connections)
+        if isinstance(connection, LoginRefusedError):
+            raise connection
+        return connection
+
+    slept: list[float] = []
+    heard = Heard()
+    watch(connect, ALICE, heard, stop=lambda: not mailbox.script, sleep=slept.append)
+    assert slept == [900, 900]
+    assert heard.failures == ["wrong password; the next login is tried in 15 minutes, lest the account be locked"] * 2
