@@ -8,7 +8,6 @@ signature: nobody gets the mail twice.
 
 import contextlib
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from pathlib import Path
 from addin_sim.ime2 import Carrier
 from addin_sim.own_keys import ProfileError
 from addin_sim.raw_mail import RawMail, make_field
+from addin_sim.whole_file import write_whole
 
 
 class State(StrEnum):
@@ -74,7 +74,7 @@ class Outbox:
         )
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(self._carrier_file(kept.id), carrier.data)
+            write_whole(self._carrier_file(kept.id), carrier.data, mode=0o600)
             self._describe(kept)
         except OSError as error:
             raise ProfileError(f"The mail was not sent, because it cannot be kept: {error}") from error
@@ -126,7 +126,8 @@ class Outbox:
 
     def _describe(self, kept: Kept) -> None:
         described = {name: getattr(kept, name) for name in Kept.__slots__}
-        _write(self._description_file(kept.id), json.dumps(described, ensure_ascii=False).encode())
+        described_as = json.dumps(described, ensure_ascii=False).encode()
+        write_whole(self._description_file(kept.id), described_as, mode=0o600)
 
     @contextlib.contextmanager
     def _failures(self, used: str) -> Iterator[None]:
@@ -153,24 +154,3 @@ def _described(file: Path, written: float) -> Kept:
         return Kept(**{"since": written, **described, "state": State(described["state"])})
     except (ValueError, TypeError, KeyError) as error:
         raise ProfileError(f"{file}: is no description of a kept mail.") from error
-
-
-def _write(file: Path, data: bytes) -> None:
-    """All of it or nothing, readable by its owner only, on the disk when this returns."""
-    unfinished = file.with_name(f".{uuid.uuid4().hex}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as written:
-            written.write(data)
-            written.flush()
-            os.fsync(written.fileno())
-        unfinished.replace(file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-        raise
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -5,8 +5,8 @@ the profile folder beside the settings, is made on first use and used ever after
 know a person by it (RFC 8550 says what a mail certificate looks like).
 """
 
+import contextlib
 import hashlib
-import os
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from addin_sim.outlook_settings import Account
+from addin_sim.whole_file import write_whole
 
 KEY_FILE = "own-key.pem"
 """Private key and certificate in one file, so that no kill ever leaves one of them alone."""
@@ -102,17 +103,12 @@ def _make(file: Path, account: Account, now: datetime) -> None:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ) + _self_signed(key, account, now).public_bytes(serialization.Encoding.PEM)
     unfinished = file.with_name(f".{uuid.uuid4().hex}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as written:
-        written.write(pem)
-        written.flush()
-        os.fsync(written.fileno())
     try:
-        file.hardlink_to(unfinished)
-    except FileExistsError:
-        pass
+        write_whole(unfinished, pem, mode=0o600)
+        with contextlib.suppress(FileExistsError):
+            file.hardlink_to(unfinished)
     finally:
-        unfinished.unlink()
+        unfinished.unlink(missing_ok=True)
 
 
 def _self_signed(key: rsa.RSAPrivateKey, account: Account, now: datetime) -> x509.Certificate:

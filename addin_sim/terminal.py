@@ -10,6 +10,7 @@ import typer
 
 from addin_sim.sent_items import SyncReport
 from addin_sim.submission import ended
+from addin_sim.whole_file import write_whole
 
 SettingsFile = Annotated[
     Path, typer.Option("--settings", help="outlook-settings.toml of the account.", exists=True, dir_okay=False)
@@ -46,9 +47,9 @@ def write_out(data: bytes, out: Path | None) -> None:
         sys.stdout.buffer.flush()
         return
     try:
-        out.write_bytes(data)
+        write_whole(out, data)
     except OSError as error:
-        refuse(f"{out}: cannot be written: {error.strerror}.")
+        refuse(f"{out}: cannot be written: {error.strerror}. What was there before is unchanged.")
 
 
 class Screen:

@@ -16,6 +16,7 @@ from addin_sim.address_list.errors import AddressListError
 from addin_sim.address_list.powershell_head import FIND, HEAD
 from addin_sim.address_list.powershell_scripts import ONLINE_PLACE, ONLINE_WRITE, SERVER_PLACE, SERVER_WRITE
 from addin_sim.address_list.publisher import Action, Change, Contact, Outcome, Plan, Progress
+from addin_sim.whole_file import write_whole
 
 ONLINE = "publish-exchange-online.ps1"
 SERVER = "publish-exchange-server.ps1"
@@ -226,12 +227,11 @@ def _read(path: Path) -> bytes | None:
 
 def _write(path: Path, text: bytes) -> None:
     """Whole or not at all."""
-    beside = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(text)
-        beside.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise AddressListError(
-            f"{path} cannot be written ({error.strerror}); what was there before is unchanged. Choose another folder."
+            f"{path} cannot be written ({error.strerror}); what was there before is unchanged. Make room or choose "
+            "another folder, and run the command again before any script: the two may be of different certificates."
         ) from error

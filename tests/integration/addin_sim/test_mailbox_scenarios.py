@@ -320,7 +320,9 @@ def test_a_part_of_a_message_id_finds_mail(rig: Rig, mailbox: MailboxBackend, fo
         save_original(mailbox, 12)
     else:
         rig.deliver(original(12))
-    found = [len(mailbox.with_header(folder, "Message-ID", part)) for part in ("<m12@acme.example>", "m1", "M12@", "m3")]
+    found = [
+        len(mailbox.with_header(folder, "Message-ID", part)) for part in ("<m12@acme.example>", "m1", "M12@", "m3")
+    ]
     assert found == [1, 1, 1, 0]
 
 

@@ -11,6 +11,7 @@ from addin_sim.address_list.errors import AddressListError
 from addin_sim.address_list.ldap_directory import LdapDirectory
 from addin_sim.cli import run
 from addin_sim.outlook_settings import load
+from tests.full_disk import FullDisk
 
 TEXT = """[account]
 address = "anna@acme.example"
@@ -56,6 +57,23 @@ def test_a_file_for_every_outlook(typed: Typed) -> None:
     text = exported(Path("ime.reg").read_bytes())
     assert text.startswith("Windows Registry Editor Version 5.00\n\n; " + NOT_PUBLIC)
     assert text.endswith(f'[{OWN_KEY}]\n"InternalRecipient"="dca@ime.acme.example"\n\n')
+
+
+def test_a_full_disk_leaves_the_file_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, out = tmp_path / "anna.toml", tmp_path / "ime.reg"
+    settings.write_text(TEXT.format(registry=IME2))
+    out.write_bytes(b"rolled out last week")
+    monkeypatch.setattr(
+        sys, "argv", ["addin-sim", "settings", "export", "--settings", str(settings), "--out", str(out)]
+    )
+    with FullDisk() as disk:
+        disk.fill()
+        with pytest.raises(SystemExit):
+            run()
+    assert "ime.reg: cannot be written: File too large. What was there before is unchanged." in capsys.readouterr().err
+    assert out.read_bytes() == b"rolled out last week"
 
 
 def test_standard_output_is_the_very_file(typed: Typed) -> None:

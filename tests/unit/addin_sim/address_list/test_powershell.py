@@ -24,6 +24,7 @@ from addin_sim.address_list.powershell import (
 )
 from addin_sim.address_list.publisher import Action, Contact
 from addin_sim.cli import app
+from tests.full_disk import FullDisk
 from tests.ime_contact import ADDRESS, contact_of
 from tests.pki import make_user
 from tests.powershell import Command, Script, cmdlets, read
@@ -217,6 +218,18 @@ def test_a_folder_that_cannot_be_made(contact: Contact, tmp_path: Path) -> None:
     publisher = PowerShellPublisher(tmp_path / "file" / "scripts", "", print)
     with pytest.raises(AddressListError, match=r"cannot be (read|written)"):
         publisher.carry_out(publisher.plan(contact))
+
+
+def test_a_full_disk_leaves_the_scripts_that_are_there(contact: Contact, tmp_path: Path) -> None:
+    publisher = PowerShellPublisher(tmp_path, "", lambda _: None)
+    publisher.carry_out(publisher.plan(contact))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    plan = publisher.plan(contact_of())
+    with FullDisk() as disk:
+        disk.fill()
+        with pytest.raises(AddressListError, match=r"before is unchanged.*run the command again before any script"):
+            publisher.carry_out(plan)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def run(*words: str | Path) -> tuple[int, str, str]:
