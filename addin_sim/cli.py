@@ -33,7 +33,17 @@ from addin_sim.sent_items import SyncReport
 from addin_sim.sent_items import sync as sync_mailbox
 from addin_sim.settings_commands import settings_app
 from addin_sim.submission import Accepted, Refused
-from addin_sim.terminal import DEFAULT_SETTINGS, AsJson, Screen, SettingsFile, print_json, printable, refuse
+from addin_sim.terminal import (
+    DEFAULT_SETTINGS,
+    NO_ROOM,
+    AsJson,
+    Screen,
+    SettingsFile,
+    print_json,
+    printable,
+    refuse,
+    refuse_without_room,
+)
 from addin_sim.watch import watch as watch_mailbox
 from addin_sim.world.commands import world
 
@@ -61,6 +71,10 @@ def run() -> None:
         refuse(str(error))
     except (AddressListError, UnusableMailError, MailboxError, ProfileError) as error:
         refuse(printable(str(error)))
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        refuse_without_room(error)
 
 
 @app.command()

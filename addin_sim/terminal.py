@@ -1,6 +1,9 @@
 """How the commands speak: one JSON object, or sentences; a refusal is a sentence on stderr and status 1."""
 
+import contextlib
+import errno
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +19,9 @@ SettingsFile = Annotated[
     Path, typer.Option("--settings", help="outlook-settings.toml of the account.", exists=True, dir_okay=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of sentences.")]
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a full disk says."""
+
 DEFAULT_SETTINGS = Path("outlook-settings.toml")
 
 
@@ -50,6 +56,16 @@ def write_out(data: bytes, out: Path | None) -> None:
         write_whole(out, data)
     except OSError as error:
         refuse(f"{out}: cannot be written: {error.strerror}. What was there before is unchanged.")
+
+
+def refuse_without_room(error: OSError) -> NoReturn:
+    """End with status 1, because what a command says or writes finds no room on the disk."""
+    with contextlib.suppress(OSError, ValueError):  # else what is left in the buffer fails once more at the very end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    refuse(
+        f"{error.filename or 'Standard output'} cannot be written: {error.strerror}. What was done before that stands: "
+        "make room, and before you send a mail again look into Sent Items and `addin-sim outbox list`."
+    )
 
 
 class Screen:

@@ -50,6 +50,21 @@ def test_the_reply_of_a_mail_server_steers_no_terminal(
     assert f"{reply}\\x1b[2J" in said and "\x1b" not in said
 
 
+def test_what_was_sent_is_not_denied_by_a_full_disk(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exchange.reply = "250 2.0.0 Ok"
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit) as ended:
+            run()
+    assert ended.value.code == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(
+        "Standard output cannot be written: No space left on device. What was done before that stands"
+    )
+
+
 def test_problems_of_a_pass_and_failures_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(as_json=False, ime=1)
     screen.passed(SyncReport(problems=[f"bad{CLEAR_SCREEN}\nforged"], remarks=["odd\r"]))
