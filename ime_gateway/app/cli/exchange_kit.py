@@ -127,8 +127,12 @@ def _write(kit: Kit, folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_new(path, content, replace=True)
         _forget_older(kit, folder)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}; run the command again") from None
+    except (OSError, UserError) as error:
+        reason = str(error) if isinstance(error, UserError) else f"{folder} cannot be written: {error.strerror}"
+        raise UserError(
+            f"{reason}; what lies in {folder} may be half of this kit and half of an earlier one, so run none of its"
+            " scripts; see to it, then run the same command again"
+        ) from None
 
 
 def _forget_older(kit: Kit, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,25 @@ def test_the_second_kit_takes_the_place_of_the_first(cli: Cli, config: Path, tmp
     assert (told.json["inside_ports"], told.json["outside_ports"]) == ([10026], [25])
     assert set(files(out)) == before | mine
     assert f"[{key}]" in files(out)["registry.reg"].decode("utf-16")
+
+
+@pytest.mark.parametrize("blocked", ["11-rollback-on-premises.ps1", "test-mails"])
+def test_a_kit_that_was_written_in_part_says_so(cli: Cli, config: Path, tmp_path: Path, blocked: str) -> None:
+    configure(config)
+    apply(cli, tmp_path)
+    out = tmp_path / "kit"
+    assert cli("exchange-kit", "--out", out, "-c", config).status == 0
+    shutil.rmtree(out / "test-mails")
+    (out / blocked).unlink(missing_ok=True)
+    if blocked == "test-mails":
+        (out / blocked).write_bytes(b"")
+    else:
+        (out / blocked).mkdir()
+    told = cli("exchange-kit", "--out", out, "-c", config)
+    assert (told.status, told.out) == (1, "")
+    assert "cannot be written" in told.err and "run none of its scripts" in told.err
+    (out / blocked).rmdir() if (out / blocked).is_dir() else (out / blocked).unlink()
+    assert cli("exchange-kit", "--out", out, "-c", config).status == 0
 
 
 def test_a_folder_of_others_is_left_alone(cli: Cli, config: Path, tmp_path: Path) -> None:
