@@ -135,7 +135,7 @@ def watch(settings: SettingsFile = DEFAULT_SETTINGS, as_json: AsJson = False) ->
         signal.signal(number, lambda *_: stopped.set())
     typer.echo(f"watching the mailbox of {outlook.account.address}", err=True)
     watch_mailbox(
-        lambda: require_mailbox(outlook),
+        lambda: require_mailbox(outlook, stopped),
         outlook.account.address,
         Screen(as_json=as_json, ime=outlook.registry.ime_version),
         stop=stopped.is_set,

@@ -57,6 +57,8 @@ def watch(
                 ):
                     news += 1
         except _TROUBLES as error:
+            if stop():  # nobody tries again
+                return
             pause = _SHORTEST_SECONDS if news else pause
             if isinstance(error, LoginRefusedError):
                 reporter.failed(f"{error}; the next login is tried in 15 minutes, lest the account be locked")

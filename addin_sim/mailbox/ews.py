@@ -5,6 +5,7 @@ was stored a second time could not be compared. The marks come before the move a
 kill in between leaves a copy that the next pass files, or one filed copy with a header too many.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -57,10 +58,10 @@ class MailRefusedError(MailboxError):
 class EwsMailbox:
     """An open mailbox; not for use by two threads."""
 
-    def __init__(self, endpoint: Endpoint, address: str) -> None:
+    def __init__(self, endpoint: Endpoint, address: str, stopped: threading.Event | None = None) -> None:
         self._endpoint = endpoint
         self._address = address
-        self._session = EwsSession(endpoint, address)
+        self._session = EwsSession(endpoint, address, stopped)
         self._headers: dict[Uid, RawMail] = {}
         """Of messages that were looked at; they never change while a message has that id."""
         self._news: InboxNews | None = None

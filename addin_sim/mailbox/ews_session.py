@@ -50,14 +50,15 @@ class UncertainError(MailboxError):
 class EwsSession:
     """The services of one mailbox of an Exchange server; for one thread at a time.
 
-    `account` is exchangelib's; every use of it stands in an `ask`.
+    `account` is exchangelib's; every use of it stands in an `ask`. `stopped`: who sets it ends a pause, and no other
+    begins.
     """
 
-    def __init__(self, endpoint: Endpoint, address: str) -> None:
+    def __init__(self, endpoint: Endpoint, address: str, stopped: threading.Event | None = None) -> None:
         self._endpoint = endpoint
         self._address = address
         self._stream: requests.Response | None = None
-        self._interrupted = threading.Event()
+        self._interrupted = stopped or threading.Event()
         with self._failures():
             self.account = account_at(endpoint, address, self._answered)
 

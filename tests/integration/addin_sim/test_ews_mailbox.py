@@ -522,6 +522,17 @@ def test_watch_files_what_comes_and_ends_on_sigterm(rig: EwsRig, settings: Calla
         eventually(lambda: rig.markers(SENT) == [{SEEN, FILED}] * 2, "the copy after the stream was lost")
 
 
+def test_watch_ends_on_sigterm_while_it_leaves_a_busy_server_alone(
+    rig: EwsRig, settings: Callable[[str], Path]
+) -> None:
+    with watching(settings("")):
+        until_it_streams(rig)
+        rig.server.quirks.back_off_milliseconds = 50_000
+        rig.server.quirks.busy = 1
+        rig.deliver(encrypted_copy(1))
+        eventually(lambda: rig.server.quirks.busy == 0, "the answer that begins the pause")
+
+
 def test_watch_goes_on_with_a_new_token(rig: EwsRig, settings: Callable[[str], Path], tmp_path: Path) -> None:
     save_originals(rig, 1)
     token = tmp_path / "token"

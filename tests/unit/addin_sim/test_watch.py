@@ -1,5 +1,7 @@
 """Watching goes on after a lost connection, and waits no longer than needed."""
 
+from collections.abc import Iterator
+
 from addin_sim.ime1 import MARKER
 from addin_sim.mailbox.interface import Folder, LoginRefusedError, MailboxBackend, MailboxError
 from addin_sim.outlook_settings import SettingsError
@@ -80,10 +82,22 @@ def test_a_connection_that_never_lasts_is_built_anew_ever_more_rarely() -> None:
     def lose() -> None:
         raise MailboxError("no notifications")
 
-    mailbox = Scripted([lose, lose, lose, lambda: None, lose, lose])
+    mailbox = Scripted([lose, lose, lose, lambda: None, lose, lose, None])
     slept: list[float] = []
     watch(lambda: mailbox, ALICE, Heard(), stop=lambda: not mailbox.script, sleep=slept.append, longest_seconds=1.5)
     assert slept == [0.5, 1.0, 1.5, 0.5, 1.0]
+
+
+def test_what_fails_when_it_is_stopped_is_not_said_to_be_tried_again() -> None:
+    stopped: list[bool] = []
+
+    def interrupted() -> MemoryMailbox:
+        stopped.append(True)
+        raise MailboxError("the server is busy")
+
+    heard = Heard()
+    watch(interrupted, ALICE, heard, stop=lambda: bool(stopped), sleep=lambda _: None)
+    assert heard.failures == []
 
 
 def test_a_full_disk_or_a_missing_password_file_does_not_end_the_watching() -> None:
@@ -105,7 +119,8 @@ def test_a_full_disk_or_a_missing_password_file_does_not_end_the_watching() -> N
 
 def test_a_refused_login_is_not_tried_so_often_that_the_account_is_locked() -> None:
     mailbox = Scripted([None])
-    connections = iter([LoginRefusedError("wrong password"), LoginRefusedError("wrong password"), mailbox])
+    refused = LoginRefusedError("wrong password")
+    connections: Iterator[MemoryMailbox | LoginRefusedError] = iter([refused, refused, mailbox])
 
     def connect() -> MemoryMailbox:
         connection = next(connections)
