@@ -153,4 +153,5 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise MailboxError(f"The mailbox folder {error.filename} cannot be used: {error.strerror}") from error
+        where = f" {error.filename}" if error.filename else ""  # a full disk names no file
+        raise MailboxError(f"The mailbox folder{where} cannot be used: {error.strerror}") from error

@@ -4,9 +4,7 @@ The settings of the rehearsal serve everybody: mail server, address list and Int
 login and keys are each person's own and stand in the people file (TOML).
 """
 
-import os
 import tomllib
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from addin_sim.outlook_settings import Account, OutlookSettings, SettingsError
 from addin_sim.own_keys import KEY_FILE
 from addin_sim.settings_tables import Section, WithPasswordAtHand, mistakes
+from addin_sim.whole_file import write_whole
 
 
 class PersonEntry(Account, WithPasswordAtHand):
@@ -129,9 +128,6 @@ def _lay_pair(profile: Path, certificate: Path, key: Path) -> None:
         raise SettingsError(f"{key}: must be an RSA key, and the one of {certificate}.")
     try:
         profile.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = profile / f".{uuid.uuid4().hex}"
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new:
-            new.write(key_pem + b"\n" + pem)
-        unfinished.replace(profile / KEY_FILE)
+        write_whole(profile / KEY_FILE, key_pem + b"\n" + pem, mode=0o600)
     except OSError as error:
-        raise SettingsError(f"{error.filename}: cannot be written: {error.strerror}") from error
+        raise SettingsError(f"{profile / KEY_FILE}: cannot be written: {error.strerror}") from error

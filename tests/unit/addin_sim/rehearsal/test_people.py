@@ -9,6 +9,7 @@ import pytest
 from addin_sim.outlook_settings import OutlookSettings, SettingsError, load
 from addin_sim.own_keys import KEY_FILE, own_keys
 from addin_sim.rehearsal.people import players
+from tests.full_disk import FullDisk
 from tests.rehearsal_cast import ADA, BEAT, cast
 
 
@@ -88,6 +89,14 @@ def test_what_is_wrong_is_one_sentence(outlook: OutlookSettings, tmp_path: Path,
         players(outlook, written(tmp_path, text), 1)
     assert said in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_full_disk_is_one_sentence_that_names_the_file(outlook: OutlookSettings, tmp_path: Path) -> None:
+    file = written(tmp_path, f'[[person]]\naddress = "{ADA}"\n{PAIR}')
+    with FullDisk() as disk:
+        disk.fill()
+        with pytest.raises(SettingsError, match=r"own-key\.pem: cannot be written: File too large"):
+            players(outlook, file, 1)
 
 
 def test_too_few_people_and_no_file(outlook: OutlookSettings, tmp_path: Path) -> None:
