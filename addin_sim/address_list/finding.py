@@ -54,10 +54,11 @@ class Finding:
         if self.book is not None and self.scan is None:
             contact = f"The offline address book's copy of the contact {self.name} ({self.dn})"
         notes = [candidate.sentence for candidate in self.candidates]
-        notes += self.book.left_out if self.book else ()
+        notes += [note.rstrip(".") for note in self.book.left_out] if self.book else ()
         return (
             f"{contact} has no certificate that can be used: {'; '.join(notes) or 'it has none at all'}. "
-            "Publish it anew with `addin-sim publish`, then read the list itself with `addin-sim find --no-cache`."
+            "See that this computer's clock is right; publish one that can be used (docs/address-list.md, section 5, "
+            "if it is too old), then read the list itself with `addin-sim find --no-cache`."
         )
 
 

@@ -10,16 +10,15 @@ not in the list is not remembered.
 """
 
 import base64
-import contextlib
 import json
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from addin_sim.address_list.errors import AddressListError
 from addin_sim.address_list.ldap_list import CertificateValues
-from addin_sim.address_list.outlook_certificates import PLAIN, SMIME, is_in_time
+from addin_sim.address_list.outlook_certificates import PLAIN, SMIME, time_problem
+from addin_sim.whole_file import write_whole
 
 BOOK_FILE = "offline-book.json"
 """In the profile folder."""
@@ -90,17 +89,13 @@ def keep_book(profile: Path, entry: BookEntry) -> None:
         "left_out": entry.left_out,
         "ask_server": entry.ask_server,
     }
-    unfinished = profile / f".{uuid.uuid4().hex}"
     try:
         profile.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(content), "utf-8")
-        unfinished.replace(profile / BOOK_FILE)
+        write_whole(profile / BOOK_FILE, json.dumps(content).encode(), mode=0o600)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
         raise AddressListError(
-            f"{profile / BOOK_FILE}: the offline address book cannot be written: {error.strerror}; free the place, "
-            "or set address_list.offline_book.hours to 0."
+            f"{profile / BOOK_FILE}: the offline address book cannot be written: {error.strerror}. The address list "
+            "could be read, and an older book is as it was. Make room, or set address_list.offline_book.hours to 0."
         ) from error
 
 
@@ -112,8 +107,8 @@ def _fit(
         if len(value) > _LARGEST_VALUE or sum(map(len, kept)) + len(value) > _LARGEST_TOGETHER:
             left_out.append(f"A value of {source} has {len(value)} bytes, too many for the offline address book.")
             large.append(source)
-        elif not is_in_time(value, source, moment):
-            left_out.append(f"A value of {source} holds no certificate that is valid now: it is not in the book.")
+        elif problem := time_problem(value, source, moment):
+            left_out.append(f"A value of {source} is not in the offline address book: {problem}.")
         else:
             kept.append(value)
     return tuple(kept)

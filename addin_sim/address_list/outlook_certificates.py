@@ -92,11 +92,13 @@ def chosen(of: tuple[Candidate, ...]) -> Candidate | None:
     return None
 
 
-def is_in_time(value: bytes, source: str, moment: float) -> bool:
-    """Does a raw value hold a certificate that is valid at `moment` (seconds since 1970 UTC)?"""
+def time_problem(value: bytes, source: str, moment: float) -> str:
+    """Why a raw value holds no certificate that is valid at `moment` (seconds since 1970 UTC); empty when it does."""
     now = datetime.fromtimestamp(moment, UTC)
-    held = certificates_in(value) if source == SMIME else _plain(value)
-    return any(one.not_valid_before_utc <= now <= one.not_valid_after_utc for one in held)
+    held = certificates_in(value) if source == SMIME else tuple(_plain(value))
+    if any(not _out_of_time(one, now) for one in held):
+        return ""
+    return f"its certificate {_out_of_time(held[0], now)}" if held else "it holds no certificate that can be read"
 
 
 def certificates_in(value: bytes) -> tuple[x509.Certificate, ...]:
@@ -117,10 +119,8 @@ def _judged(source: str, certificate: x509.Certificate, domain: str, now: dateti
 
 
 def _problems(certificate: x509.Certificate, domain: str, now: datetime) -> Iterator[str]:
-    if now < certificate.not_valid_before_utc:
-        yield f"is valid from {certificate.not_valid_before_utc:%Y-%m-%d} only"
-    if now > certificate.not_valid_after_utc:
-        yield f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    if problem := _out_of_time(certificate, now):
+        yield problem
     owners = sorted(mail_addresses(certificate))
     if not any(owner.rpartition("@")[2] == domain for owner in owners):
         yield f"belongs to {', '.join(owners) or 'nobody'}, not to {domain}"
@@ -139,6 +139,14 @@ def _problems(certificate: x509.Certificate, domain: str, now: datetime) -> Iter
     usage = _extension(certificate, x509.KeyUsage)
     if usage is not None and not (usage.key_encipherment or usage.digital_signature or usage.content_commitment):
         yield "is made neither to encrypt nor to sign (key usage)"
+
+
+def _out_of_time(certificate: x509.Certificate, now: datetime) -> str:
+    if now < certificate.not_valid_before_utc:
+        return f"is valid from {certificate.not_valid_before_utc:%Y-%m-%d} only"
+    if now > certificate.not_valid_after_utc:
+        return f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
+    return ""
 
 
 def _remarks(certificate: x509.Certificate) -> Iterator[str]:

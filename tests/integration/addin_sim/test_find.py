@@ -1,6 +1,7 @@
 """`addin-sim find` over a real directory server: the contact, its certificate, what it costs, and old copies of it."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -190,6 +191,21 @@ def test_no_certificate_that_can_be_used(ad: SlapdAd, tmp_path: Path) -> None:
     assert "it has none at all" in look(settings(tmp_path, ad, address="other@ime.acme.example")).refusal
 
 
+@pytest.mark.parametrize("hours", [0, 24])
+@pytest.mark.parametrize(
+    ("years", "why"),
+    [(-50, r"certificate .*is valid from 20\d\d-\d\d-\d\d only"), (50, r"certificate .*expired on 20\d\d")],
+)
+def test_a_wrong_clock_and_an_expired_certificate_can_be_told_apart(
+    ad: SlapdAd, tmp_path: Path, owner: Contact, hours: float, years: int, why: str
+) -> None:
+    put(ad, ime(owner))
+    refusal = look(settings(tmp_path, ad, hours=hours), years * 365.0 * 86400).refusal
+    assert re.search(why, refusal)
+    assert "this computer's clock" in refusal and "docs/address-list.md, section 5" in refusal
+    assert ".;" not in refusal and ".." not in refusal
+
+
 def test_the_book_is_compared_with_the_entry_that_it_was_made_of(ad: SlapdAd, tmp_path: Path, owner: Contact) -> None:
     put(ad, ime(contact_of(), "zweite"))
     put(ad, ime(contact_of(), "_verborgen", msExchHideFromAddressLists=["TRUE"]))
@@ -207,7 +223,7 @@ def test_what_is_not_in_the_book_is_not_seen_from_the_first(ad: SlapdAd, tmp_pat
     assert len(look(outlook, use_book=False).candidates) == 2
     found = look(outlook)
     assert [one.source for one in found.candidates] == ["userCertificate"] and found.book is not None
-    assert "holds no certificate that is valid now" in found.book.left_out[0]
+    assert "its certificate expired on 20" in found.book.left_out[0]
     assert "not in it     A value of userSMIMECertificate" in run(tmp_path).stdout
 
 

@@ -8,6 +8,7 @@ import pytest
 from addin_sim.address_list.errors import AddressListError
 from addin_sim.address_list.ldap_list import CertificateValues
 from addin_sim.address_list.offline_book import BOOK_FILE, BookEntry, as_in_book, keep_book, load_book
+from tests.full_disk import FullDisk
 from tests.ime_contact import contact_of
 from tests.pki import NOW, make_user
 
@@ -75,3 +76,16 @@ def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(AddressListError, match="the offline address book cannot be written"):
         keep_book(tmp_path / "file", book([], []))
+
+
+def test_a_full_disk_leaves_the_book_of_before(tmp_path: Path) -> None:
+    old = book([], [make_user(DCA).der])
+    keep_book(tmp_path, old)
+    with FullDisk() as disk:
+        disk.fill()
+        with pytest.raises(
+            AddressListError, match=r"File too large\. The address list could be read, and an older book"
+        ):
+            keep_book(tmp_path, book([], []))
+    assert load_book(tmp_path, DCA, LIST) == old
+    assert [path.name for path in tmp_path.iterdir()] == [BOOK_FILE]

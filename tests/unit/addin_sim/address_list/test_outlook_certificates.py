@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addin_sim.address_list.outlook_certificates import PLAIN, SMIME, Candidate, candidates, chosen, is_in_time
+from addin_sim.address_list.outlook_certificates import PLAIN, SMIME, Candidate, candidates, chosen, time_problem
 from addin_sim.address_list.publisher import shown
 from addin_sim.own_keys import thumbprint
 from tests.ime_contact import contact_of
@@ -199,6 +199,8 @@ def test_another_local_part_is_a_policy_of_its_own() -> None:
 
 def test_in_time(old: Entity) -> None:
     value = contact_of(DCA, owner=old).smime_value
-    assert is_in_time(value, SMIME, MOMENT) and is_in_time(old.der, PLAIN, MOMENT)
+    assert time_problem(value, SMIME, MOMENT) == time_problem(old.der, PLAIN, MOMENT) == ""
     late = (old.x509.not_valid_after_utc + timedelta(seconds=1)).timestamp()
-    assert not is_in_time(value, SMIME, late) and not is_in_time(b"junk", PLAIN, MOMENT)
+    assert "certificate expired on" in time_problem(value, SMIME, late)
+    assert "certificate is valid from" in time_problem(old.der, PLAIN, 0)
+    assert "can be read" in time_problem(b"junk", PLAIN, MOMENT)
