@@ -89,6 +89,13 @@ class EwsSettings(WithLogin):
             raise ValueError("must be https://HOST/EWS/Exchange.asmx")
         return value
 
+    @field_validator("folder")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if value in ("", ".", "..") or value != value.strip() or not value.isprintable() or "/" in value:
+            raise ValueError("must be the name of one folder, without /, as IME certificates")
+        return value
+
 
 class OfflineBookSettings(Section):
     """The copy of the address list that Outlook works with (offline address book)."""

@@ -71,6 +71,14 @@ def test_errors_name_line_and_key(tmp_path: Path, text: str, words: list[str]) -
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", " a", r"a\n"])
+def test_a_contacts_folder_has_one_name(tmp_path: Path, name: str) -> None:
+    table = '[address_list.ews]\nurl = "https://mail.acme.example/EWS/Exchange.asmx"\n'
+    with pytest.raises(SettingsError, match=r"toml:9: address_list\.ews\.folder: must be the name of one folder"):
+        load_text(tmp_path, MINIMUM + table + f'folder = "{name}"\n')
+    load_text(tmp_path, MINIMUM + table + 'folder = "Zertifikate für IME (intern)"\n')
+
+
 def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         load(tmp_path / "none.toml")
