@@ -40,7 +40,7 @@ def in_words(sentence: str, cause: BaseException | None, place: str) -> tuple[st
     """What happened in `place` and what to do, each without a full stop; `sentence` is the session's own account."""
     match cause:
         case UnauthorizedError():
-            return sentence, "Correct user, password and auth in [address_list.ews]"
+            return sentence, "Correct user, password (or what password_env names) and auth in [address_list.ews]"
         case ErrorAccessDenied() | ErrorCreateItemAccessDenied():
             return (
                 f"The account has no right to do this in {place}",

@@ -30,7 +30,7 @@ class LdapError(AddressListError):
 
 _AD_LOGINS = {
     "525": ("there is no such user", "correct user"),
-    "52e": ("the password is wrong", "correct password"),
+    "52e": ("the password is wrong", "correct password (or what password_env names)"),
     "530": ("the user may not log in at this hour", "let its logon hours be widened"),
     "531": ("the user may not log in from this machine", "let its logon workstations be widened"),
     "532": ("the password has expired", "let it be renewed"),
@@ -156,7 +156,7 @@ def words(error: BaseException) -> str:
 def _login_reason(text: str) -> tuple[str, str]:
     found = re.search(r"\bdata ([0-9a-fA-F]+)", text)
     reason = _AD_LOGINS.get(found.group(1).lower()) if found else None
-    return reason or ("user or password is wrong", "correct user and password")
+    return reason or ("user or password is wrong", "correct user and password (or what password_env names)")
 
 
 def _in_settings(advice: str) -> str:

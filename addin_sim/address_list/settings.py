@@ -24,9 +24,10 @@ class WithLogin(WithPassword):
     def secret(self) -> str:
         """The password, wherever it stands; raises `AddressListError` when it is nowhere. Whoever does not log in
         here, as `settings export` or the publisher of another table, needs none."""
-        if self.password_env and self.password_env not in os.environ:
+        if self.password_env and not os.environ.get(self.password_env):
+            missing = "empty" if self.password_env in os.environ else "not in the environment"
             raise AddressListError(
-                f"[{self.table_name}]: password_env names {self.password_env}, which is not in the environment. "
+                f"[{self.table_name}]: password_env names {self.password_env}, which is {missing}. "
                 "Nobody was asked and nothing was changed. Export that variable, then run the command again."
             )
         return super().secret

@@ -148,3 +148,6 @@ def test_the_password_of_a_server_that_is_not_asked_may_be_missing(
         LdapDirectory(settings.ldap)
     with pytest.raises(AddressListError, match=r"^\[address_list.ews\]: .* nothing was changed\. Export that variable"):
         _ = settings.ews.secret
+    monkeypatch.setenv("IMESVC_PASSWORD", "")
+    with pytest.raises(AddressListError, match="names IMESVC_PASSWORD, which is empty"):
+        LdapDirectory(settings.ldap)

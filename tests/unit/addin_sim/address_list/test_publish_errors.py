@@ -54,7 +54,7 @@ def test_a_login_refused_without_reason() -> None:
     text = str(refused("login as imesvc", SERVER, result("invalidCredentials")))
     assert text == (
         f"{SERVER} refuses the login as imesvc: user or password is wrong (invalidCredentials). "
-        "Correct user and password in [address_list.ldap]."
+        "Correct user and password (or what password_env names) in [address_list.ldap]."
     )
 
 
