@@ -86,9 +86,11 @@ def _only_holder(contact: Contact, found: Found) -> Entry | None:
     entry = found.holders[0]
     reason = _foreign(entry, contact, found)
     if reason:
+        others = "take the address away from it, or choose another IME address"
+        place = "correct place in [address_list.ldap], " if entry.dn not in found.inside else ""
+        advice = f"{place}{others}"
         raise _refused(
-            f"The address {contact.address} belongs to {entry.dn}, which {reason}",
-            "Take the address away from it, or choose another IME address",
+            f"The address {contact.address} belongs to {entry.dn}, which {reason}", advice[0].upper() + advice[1:]
         )
     return entry
 

@@ -161,11 +161,14 @@ def test_what_is_not_our_contact_is_refused(contact: Contact, change: dict[str, 
         with pytest.raises(AddressListError, match="Nothing was changed") as refusal:
             decide(contact, found(entry))
         assert words in str(refusal.value) and DN in str(refusal.value)
+        assert "Take the address away from it" in str(refusal.value) and "place in" not in str(refusal.value)
 
 
 def test_a_contact_outside_the_place_is_refused(contact: Contact) -> None:
     for decide in (plan_publication, plan_withdrawal):
-        with pytest.raises(AddressListError, match=f"lies outside {PLACE}"):
+        with pytest.raises(
+            AddressListError, match=rf"lies outside {PLACE}\. .* Correct place in \[address_list.ldap\]"
+        ):
             decide(contact, found(published(contact), outside=True))
 
 
