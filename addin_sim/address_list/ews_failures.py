@@ -39,8 +39,6 @@ class UnconfirmedError(AddressListError):
 def in_words(sentence: str, cause: BaseException | None, place: str) -> tuple[str, str]:
     """What happened in `place` and what to do, each without a full stop; `sentence` is the session's own account."""
     match cause:
-        case UnauthorizedError():
-            return sentence, "Correct user, password (or what password_env names) and auth in [address_list.ews]"
         case ErrorAccessDenied() | ErrorCreateItemAccessDenied():
             return (
                 f"The account has no right to do this in {place}",
@@ -55,18 +53,22 @@ def in_words(sentence: str, cause: BaseException | None, place: str) -> tuple[st
             return f"Somebody changed the contact in {place} in the meantime", _AGAIN
         case ErrorFolderExists():
             return f"Somebody made {place} in the meantime", _AGAIN
-        case ErrorNonExistentMailbox():
-            return sentence, "Correct mailbox in [address_list.ews]"
         case ErrorQuotaExceeded():
             return f"There is no room left for {place}", "Make room in that mailbox, then run the command again"
-        case ErrorServerBusy() if "the server is busy" in sentence:
-            return sentence, f"{_AGAIN} when the server has less to do"
         case _:
-            return sentence, _advice(sentence, cause)
+            return sentence, advice(sentence, cause)
 
 
-def _advice(sentence: str, cause: BaseException | None) -> str:
-    """For failures of the connection, which differ in their words alone."""
+def advice(sentence: str, cause: BaseException | None) -> str:
+    """What to do, without a full stop, when the server cannot be asked.
+
+    Failures of the connection differ in their words alone."""
+    if isinstance(cause, UnauthorizedError):
+        return "Correct user, password (or what password_env names) and auth in [address_list.ews]"
+    if isinstance(cause, ErrorNonExistentMailbox):
+        return "Correct mailbox in [address_list.ews]"
+    if isinstance(cause, ErrorServerBusy) and "the server is busy" in sentence:
+        return f"{_AGAIN} when the server has less to do"
     if any(words in sentence for words in ("CA certificate bundle", "certificate is not trusted", "[SSL", "[X509")):
         return "Name the certificate of its CA as ca_file in [address_list.ews]"
     if isinstance(cause, TransportError) and "it answers HTTP 4" in sentence:

@@ -17,6 +17,7 @@ from exchangelib.services import ResolveNames
 from exchangelib.util import TNS
 
 from addin_sim.address_list.errors import AddressListError
+from addin_sim.address_list.ews_failures import advice
 from addin_sim.address_list.outlook_certificates import Candidate, candidates, chosen
 from addin_sim.address_list.publisher import Contact, Progress
 from addin_sim.address_list.settings import EwsSettings
@@ -60,9 +61,9 @@ def verify(settings: EwsSettings, mailbox: str, contact: Contact, moment: float,
         with contextlib.closing(EwsSession(settings, settings.mailbox or mailbox)) as session:
             shown = session.ask(lambda: _resolved(session, contact.address))
     except MailboxError as error:
+        happened = str(error).rstrip(".")
         raise AddressListError(
-            f"{str(error).rstrip('.')}. Nothing was verified and nothing was changed. Correct [address_list.ews], "
-            "or see that the server can be reached."
+            f"{happened}. Nothing was verified and nothing was changed. {advice(happened, error.__cause__)}."
         ) from error
     return judge(contact, shown, moment)
 

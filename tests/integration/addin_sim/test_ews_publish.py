@@ -282,6 +282,16 @@ def test_verify_sees_what_the_address_list_shows(exchange: EwsServer, contact: C
     assert verdict()[0]
 
 
-def test_verify_says_why_it_cannot_ask(exchange: EwsServer, contact: Contact) -> None:
-    with pytest.raises(AddressListError, match=r"Nothing was verified"):
-        verify(settings(exchange, password="wrong"), ADMIN, contact, 0.0, print)
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"password": "wrong"}, "Correct user, password "),
+        ({"ca_file": None}, "Name the certificate of its CA as ca_file"),
+        ({"auth": "bearer"}, "Correct user, password "),
+    ],
+)
+def test_verify_says_why_it_cannot_ask(
+    exchange: EwsServer, contact: Contact, change: dict[str, object], advice: str
+) -> None:
+    with pytest.raises(AddressListError, match=rf"Nothing was verified and nothing was changed\. {advice}"):
+        verify(settings(exchange, **change), ADMIN, contact, 0.0, print)
