@@ -21,6 +21,8 @@ class _Entry:
     accepted: float | None = None
     """When the mail server took it (monotonic seconds)."""
     refused: bool = False
+    put_off: str = ""
+    """Why no server took it when it was tried last, with a full stop."""
     missing: set[str] = field(default_factory=set)
     """Recipients who have not got it."""
     copy_filed: bool = False
@@ -88,6 +90,11 @@ class Ledger:
             self._deviations.append(
                 Deviation(Kind.REFUSED, letter.sender, f"Mail {letter.number}: {reply}", letter.message_id)
             )
+
+    def put_off(self, letter: Letter, sentence: str) -> None:
+        """No mail server takes it now, for the reason in `sentence`; it is tried again."""
+        with self._lock:
+            self._entries[letter.number].put_off = sentence
 
     def was_refused(self, letter: Letter) -> bool:
         """Did anybody refuse it?"""
@@ -185,7 +192,7 @@ class Ledger:
                 letter = entry.letter
                 of = f"Mail {letter.number} of {letter.sender}"
                 if entry.accepted is None and len(entry.missing) == len(letter.readers):
-                    said = f"{of}: no mail server took it before the end."
+                    said = f"{of}: no mail server took it before the end. {entry.put_off}".rstrip()
                     found.append(Deviation(Kind.REFUSED, letter.sender, said, letter.message_id))
                     continue
                 found += [

@@ -66,8 +66,12 @@ class Sender:
     def hand_in(self, recipient: str, data: bytes) -> Accepted | Refused:
         """To the server that takes this Outlook's mail."""
         answer = hand_in(self._outlook, [recipient], data)
-        if isinstance(answer, Accepted) and (letter := self._put_off.pop(_digest(data), None)) is not None:
+        letter = self._put_off.get(_digest(data))
+        if letter is not None and isinstance(answer, Accepted):
+            del self._put_off[_digest(data)]
             self._ledger.accepted(letter, time.monotonic())
+        elif letter is not None and isinstance(answer, Refused):
+            self._ledger.put_off(letter, answer.sentence)
         return answer
 
     def _send_ime1(self, letter: Letter, mail: RawMail) -> Accepted | Refused:
@@ -95,6 +99,7 @@ class Sender:
             self._outbox.drop(kept)
         else:
             self._put_off[_digest(carrier.data)] = letter
+            self._ledger.put_off(letter, answer.sentence)
         return answer
 
     def _submit(self, letter: Letter, recipient: str, data: bytes) -> Accepted | Refused:

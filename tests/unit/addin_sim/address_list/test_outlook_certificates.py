@@ -109,7 +109,7 @@ def test_a_certificate_that_makes_no_sense_is_passed_over(spoil: Callable[[bytes
     found = judged([bad, value.replace(new.der, bad)], [bad, new.der])
     assert [candidate.certificate is None for candidate in found] == [True, True, True, False]
     assert chosen(found) is found[3]
-    assert not is_in_time(bad, PLAIN, MOMENT)
+    assert time_problem(bad, PLAIN, MOMENT) == "it holds no certificate that can be read"
     assert shown(bad) == f"{len(bad)} bytes that are no certificate"
 
 

@@ -9,10 +9,12 @@ from addin_sim.outlook_settings import load
 from addin_sim.rehearsal import sender as rehearsal_sender
 from addin_sim.rehearsal.judgement import Kind
 from addin_sim.rehearsal.ledger import Ledger
+from addin_sim.rehearsal.people import players
 from addin_sim.rehearsal.sender import Sender
 from addin_sim.rehearsal.timings import Step, Timings
 from addin_sim.submission import Accepted, Refused
 from tests.doubles.memory_mailbox import MemoryMailbox
+from tests.ime_contact import ADDRESS, contact_of
 from tests.pki import make_user
 from tests.rehearsal_cast import ADA, a_letter, cast
 
@@ -84,3 +86,27 @@ def test_what_is_taken_waits_for_its_copy(tmp_path: Path, monkeypatch: pytest.Mo
     writing.sender.send(a_letter(1, ime=2))
     assert [kept.state for kept in writing.outbox.items()] == [State.SENT]
     assert writing.timings.summaries()[Step.SUBMIT].count == writing.ledger.tally().sent == 1
+
+
+def test_a_mail_that_no_server_takes_is_told_with_the_reason(tmp_path: Path, free_port: int) -> None:
+    (tmp_path / "ime.der").write_bytes(contact_of().certificate)
+    settings = tmp_path / "outlook.toml"
+    settings.write_text(
+        f'[account]\naddress = "{ADA}"\n[submission]\nhost = "127.0.0.1"\nport = {free_port}\n'
+        f'[registry]\nInternalRecipient = "{ADDRESS}"\n[container]\nime_certificate = "ime.der"\n'
+    )
+    outlook = players(load(settings), None, 1)[0].outlook
+    ledger, timings, outbox = Ledger(Timings(), 30.0), Timings(), Outbox(outlook.profile)
+    sender = Sender(outlook, cast().keys[ADA], outbox, ledger, timings, lambda: None)  # type: ignore[arg-type,return-value]
+    sender.find()
+    sender.send(a_letter(ime=2))
+    (kept,) = outbox.items()
+    told = [ledger.closed()]
+    carrier = outbox.carrier(kept)
+    assert carrier is not None
+    sender.hand_in(ADDRESS, carrier)
+    told.append(ledger.closed())
+    for (deviation,) in told:
+        assert (deviation.kind, deviation.person) == (Kind.REFUSED, ADA)
+        assert f"before the end. The mail server 127.0.0.1:{free_port} cannot be used: " in deviation.sentence
+        assert "Connection refused" in deviation.sentence
