@@ -293,9 +293,11 @@ def _login(connection: imaplib.IMAP4, user: str, secret: str) -> None:
     except imaplib.IMAP4.abort:
         raise
     except imaplib.IMAP4.error as error:
-        said = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
-        kind = imaplib.IMAP4.error if "[UNAVAILABLE]" in said else _LoginError  # RFC 5530 section 3
-        raise kind(f"the server refused the login: {said}") from error
+        said = error.args[0] if error.args else ""
+        words = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        if "[UNAVAILABLE]" in words:  # RFC 5530 section 3
+            raise imaplib.IMAP4.error(f"the server refuses logins now: {words}") from error
+        raise _LoginError(f"the server refused the login ({words.rstrip('.')}); correct user and password") from error
 
 
 def _demand(status: str, answer: object, command: str) -> list[object]:

@@ -261,7 +261,8 @@ def test_a_wrong_password_is_one_sentence(command: str, settings: Path) -> None:
     settings.write_text(settings.read_text().replace(PASSWORD, "wrong"))
     done = addin_sim(command, "--settings", settings)
     assert done.returncode == 1
-    assert "cannot be used" in done.stderr
+    assert "cannot be used: the server refused the login ([AUTHENTICATIONFAILED] Authentication failed)" in done.stderr
+    assert "; correct user and password" in done.stderr
     assert "wrong" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
