@@ -110,7 +110,7 @@ connector; give it the gateway as smart host when everything is to go that way.<
 three runs: without a route mail to internal encryption would leave readable.
 
 [ ] The first run makes a rule that refuses such mail, and ends. Wait an hour; until the rule acts everywhere that
-mail still goes to the gateway.
+mail still goes to the gateway, and the script takes nothing away (-Now says that a test mail was refused everywhere).
 
 [ ] The second run removes the route, the doors, the rules and the remote domains.
 

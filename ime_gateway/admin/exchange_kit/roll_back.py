@@ -25,11 +25,14 @@ _HEAD: Final = """\
     Run it where <<script>> was run, first with -WhatIf. It removes only objects that carry the mark of this kit; what
     others made stays. Three runs, so that no mail leaves in clear:
     1. It makes one rule, '<<refusal>>', and ends: rules need a while to act everywhere.
-    2. After an hour, run it again: connectors, rules and remote domains go; mail of add-ins is refused.
+    2. After an hour, run it again: connectors, rules and remote domains go; mail of add-ins is refused. Sooner it
+       stops, unless -Now says that the rule acts everywhere already.
     3. When no add-in sends any more, run it with -Everything: the refusal and the contacts go, too.
     <<mark>> at <<made_at>>.
 .PARAMETER Everything
     The third run: also remove the rule that refuses mail to internal encryption, and the contacts of the IME addresses.
+.PARAMETER Now
+    Do not wait for the hour since the first run: a test mail to internal encryption was refused at each server.
 .EXAMPLE
     .\\<<own_name>> -WhatIf
 .EXAMPLE
@@ -39,7 +42,8 @@ _HEAD: Final = """\
 [CmdletBinding(SupportsShouldProcess = $true, ConfirmImpact = 'Medium')]
 # What may be given.
 param(
-    [switch] $Everything  # the last step
+    [switch] $Everything, # the last step
+    [switch] $Now         # the rule of the first run acts everywhere
 )
 """
 _DATA: Final = """\
@@ -52,9 +56,9 @@ $ImeAddress = <<ime_addresses>>
 $RemoteDomainName = @{
 <<remote_domains>>
 }
-# Stands in the rule that stays.
-$Comment = "$Mark, left by <<own_name>>. Remove it with -Everything when no add-in sends any more."
-"""
+# Stands in the rule that stays, with its moment (UTC, the same in each language of Windows).
+$Comment = "$Mark, left by <<own_name>> at $([datetime]::UtcNow.ToString('u')). Remove it with -Everything when no add-in sends any more."
+"""  # noqa: E501 - lines of the script
 _CONNECTED: Final = """\
 # The cmdlets below exist only <<shell>>.
 if (-not (Get-Command -Name <<probe>> -ErrorAction SilentlyContinue)) { throw 'This shell does not know <<where>>. Nothing was changed. Run this script <<shell>>.' }
@@ -67,6 +71,19 @@ $refusal = Get-TransportRule | Where-Object { $_.Name -eq '<<refusal>>' }
 Assert-Ours -Found $refusal -Comment ([string] $refusal.Comments) -What "The transport rule '<<refusal>>'"
 # Whoever begins with the last step would open the way for readable mail.
 if ($Everything -and -not $refusal -and @(<<route>> | Where-Object { $_.Name -eq '<<route_name>>' -and ([string] $_.Comment).StartsWith($Mark) }).Count -gt 0) { throw 'The route still stands and nothing refuses the mail that would lose it. Nothing was changed. Run this script without -Everything first.' }
+# A rule that does not act everywhere yet refuses nothing there, and a route that is gone sends readable mail.
+if ($refusal -and -not $Now -and ([string] $refusal.Comments) -match ' at (\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\dZ)') {
+    # Since when the rule is there.
+    $since = [datetime]::Parse($Matches[1], [Globalization.CultureInfo]::InvariantCulture, 'AdjustToUniversal')
+    # How old it is, by the clock of this computer.
+    $minutes = [int] ([datetime]::UtcNow - $since).TotalMinutes
+    # What is too early, and what to do.
+    $early = "The rule that refuses such mail was made $minutes minutes ago and may not act everywhere yet. Nothing was changed. Run this script again an hour after that, or with -Now."
+    # With -WhatIf the rest is told all the same.
+    if ($minutes -lt 60 -and $WhatIfPreference) { Write-Warning $early }
+    # Otherwise nothing is taken away.
+    if ($minutes -lt 60 -and -not $WhatIfPreference) { throw $early }
+}
 # Get before New.
 if (-not $refusal -and -not $Everything) {
     # With -WhatIf this only tells what would be done.

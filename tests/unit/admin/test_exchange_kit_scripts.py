@@ -194,6 +194,19 @@ def test_the_second_run_of_the_roll_back_leaves_the_refusal(world: str) -> None:
     assert f"if ( $rule .Name -eq '{REFUSAL}' -and -not $Everything ) {{ continue }}" in back.before(removal)
 
 
+@pytest.mark.parametrize("world", [SERVER, ONLINE])
+def test_the_roll_back_takes_nothing_away_while_its_rule_is_young(world: str) -> None:
+    text, back = TEXTS[f"{world} back"][1], SCRIPTS[f"{world} back"]
+    (moment,) = re.findall(r"\$Comment = .*? at \$\(\[datetime\]::UtcNow\.ToString\('(.)'\)\)\.", text)
+    assert moment == "u", "2026-11-23 03:00:00Z in each culture"
+    (pattern,) = re.findall(r"if \(\$refusal -and -not \$Now .* -match '([^']+)'\) \{", text)
+    found = re.search(pattern, f"{MARK}, left by x.ps1 at 2026-11-23 03:00:00Z. Remove it")
+    assert found is not None and found[1] == "2026-11-23 03:00:00Z"
+    stop = text.index("if ($minutes -lt 60 -and -not $WhatIfPreference) { throw $early }")
+    assert all(stop < text.index(one.name) for one in changes(back) if one.name.startswith("Remove-"))
+    assert "Nothing was changed. Run this script again" in text[:stop]
+
+
 def test_two_trust_levels_back_on_premises() -> None:
     inside, outside = re.findall(r"    @\{\n(.*?)\n    \}", TEXTS["server"][1].partition("$doors = @(")[2], re.DOTALL)[
         :2
