@@ -17,6 +17,7 @@ from exchangelib.properties import Fields
 
 from addin_sim.challenges import CHALLENGE_HEADER
 from addin_sim.ime1 import MARKER
+from addin_sim.mailbox.header_fields import LOOKED_AT
 from addin_sim.mailbox.interface import SEEN, Item, MailboxError, Uid
 from addin_sim.raw_mail import RawMail, make_field, parse
 from addin_sim.sent_items import COPY_HEADER, FILED
@@ -28,9 +29,7 @@ _YES = "yes"
 _NEEDED = ("Message-ID", "From", "Content-Type")
 """A mail without these headers was told in part only (Exchange makes some mails itself)."""
 
-_LOOKED_AT = frozenset(
-    name.lower() for name in ("From", "Date", "Message-ID", "References", "Content-Type", COPY_HEADER, CHALLENGE_HEADER)
-)
+_LOOKED_AT = frozenset(name.lower() for name in LOOKED_AT)
 
 
 class _Original(ExtendedProperty):  # type: ignore[misc]

@@ -16,6 +16,7 @@ from typing import Any
 
 from addin_sim.mailbox import folder_names
 from addin_sim.mailbox.filing import append_look_delete
+from addin_sim.mailbox.header_fields import LOOKED_AT
 from addin_sim.mailbox.interface import (
     DELETED,
     SEEN,
@@ -29,7 +30,6 @@ from addin_sim.mailbox.interface import (
 from addin_sim.outlook_settings import MailboxSettings
 from addin_sim.raw_mail import canonical_newlines, parse
 
-_HEADER_FIELDS = "From Date Message-ID References Content-Type X-ESWmail-InternalEncrypt-sentcopy X-IMEGW-Challenge"
 _UIDS_AT_ONCE = 500
 _LOOK_FOR_STOP_SECONDS = 0.2
 _ASK_SECONDS = 5.0
@@ -144,7 +144,7 @@ class ImapMailbox:
                 answer = self._ask(
                     "FETCH",
                     ",".join(uids[start : start + _UIDS_AT_ONCE]),
-                    f"(UID FLAGS INTERNALDATE BODY.PEEK[HEADER.FIELDS ({_HEADER_FIELDS})])",
+                    f"(UID FLAGS INTERNALDATE BODY.PEEK[HEADER.FIELDS ({' '.join(LOOKED_AT)})])",
                 )
                 items.extend(_items(answer))
         return sorted(items, key=lambda item: int(item.uid))  # they only grow (RFC 3501 section 2.3.1.1)

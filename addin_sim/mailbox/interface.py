@@ -46,7 +46,7 @@ class Item:
 
     uid: Uid
     header: RawMail
-    """Some of its header fields (those that sent_items.py reads), without a body."""
+    """Some of its header fields (`header_fields.LOOKED_AT`), without a body."""
     flags: frozenset[str]
     """Flags and keywords, as the server spells them."""
     arrived: float = 0.0
