@@ -79,17 +79,29 @@ def test_ctrl_c_gives_the_report_so_far(world: RehearsalWorld) -> None:
     assert output.endswith("No deviation.\n")
 
 
-def break_it(world: RehearsalWorld) -> None:
-    """Two rules, and two mailboxes whose mail goes to a second place as well."""
-    folder = world.folder
+@pytest.fixture
+def broken(world: RehearsalWorld) -> Iterator[RehearsalWorld]:
+    """Two rules, and two mailboxes whose mail goes to a second place as well; mended and empty for the next test."""
     mail = r"/^Message-ID: <rehearsal-[0-9a-f]+-{}@/"
-    (folder / "rules").write_text(f"{mail.format(LOST)} DISCARD\n{mail.format(ASTRAY)} REDIRECT {THIRD}\n")
-    (folder / "extra").write_text(f"{FIRST} {FIRST.replace('@', '+again@')}\n{SECOND} {THIRD}\n")
+    rules = f"{mail.format(LOST)} DISCARD\n{mail.format(ASTRAY)} REDIRECT {THIRD}\n"
+    set_rules(world, rules, f"{FIRST} {FIRST.replace('@', '+again@')}\n{SECOND} {THIRD}\n")
+    yield world
+    set_rules(world, "", "")
+    world.postfix.wait_until_empty()
+    world.gateway.wait_until_empty()
+    world.postfix.wait_until_empty()
+    for address in world.crowd.addresses:
+        world.dovecot.empty(address)
+
+
+def set_rules(world: RehearsalWorld, rules: str, extra: str) -> None:
+    (world.folder / "rules").write_text(rules)
+    (world.folder / "extra").write_text(extra)
     subprocess.run(["postfix", "-c", world.postfix.configuration, "reload"], check=True, capture_output=True)
 
 
-def test_what_is_broken_is_said(world: RehearsalWorld) -> None:
-    break_it(world)
+def test_what_is_broken_is_said(broken: RehearsalWorld) -> None:
+    world = broken
     options = ("--minutes", "0.035", "--patience", "5", "--linger", "0.5", "--json")
     status, report, errors = ended(rehearse(world, *options))
     assert status == 1
