@@ -33,6 +33,8 @@ from addin_sim.raw_mail import canonical_newlines, parse
 _UIDS_AT_ONCE = 500
 _LOOK_FOR_STOP_SECONDS = 0.2
 _ASK_SECONDS = 5.0
+_NONSENSE = (ValueError, LookupError, ArithmeticError, AttributeError, TypeError)
+"""What imaplib, and the reading of its answers here, let through when a server answers nonsense."""
 
 
 class _LoginError(imaplib.IMAP4.error):
@@ -258,9 +260,16 @@ class ImapMailbox:
             yield
         except (OSError, imaplib.IMAP4.error) as error:
             self._is_lost = isinstance(error, (OSError, imaplib.IMAP4.abort))
-            server = f"{self._settings.host}:{self._settings.port}"
             kind = LoginRefusedError if isinstance(error, _LoginError) else MailboxError
-            raise kind(f"The mailbox of {self._settings.user} at {server} cannot be used: {error}") from error
+            raise self._unusable(kind, str(error)) from error
+        except _NONSENSE as error:
+            self._is_lost = True
+            reason = f"its answer makes no sense ({type(error).__name__}: {error})"
+            raise self._unusable(MailboxError, reason) from error
+
+    def _unusable(self, kind: type[MailboxError], reason: str) -> MailboxError:
+        server = f"{self._settings.host}:{self._settings.port}"
+        return kind(f"The mailbox of {self._settings.user} at {server} cannot be used: {reason}")
 
 
 def _connect(settings: MailboxSettings) -> imaplib.IMAP4:

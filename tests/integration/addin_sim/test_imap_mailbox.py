@@ -3,6 +3,7 @@
 import contextlib
 import imaplib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -304,3 +305,48 @@ def test_mail_larger_than_a_line_and_8bit_survives(dovecot: Dovecot) -> None:
     assert stored.arrived.startswith('"')
     assert mailbox.read(Folder.SENT, Uid(f"{uid}000")) is None
     mailbox.close()
+
+
+@contextlib.contextmanager
+def spoilt(target: int, spoil: Callable[[bytes], bytes]) -> Iterator[int]:
+    """A port for one client of that server, with other words of the server's on the way back."""
+
+    def serve() -> None:
+        client, _ = listener.accept()
+        with client, socket.create_connection(("127.0.0.1", target)) as server:
+            there = threading.Thread(target=_pass, args=(client, server, bytes))
+            there.start()
+            _pass(server, client, spoil)
+            there.join(timeout=20)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield int(listener.getsockname()[1])
+        thread.join(timeout=20)
+
+
+def _pass(source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes]) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(change(data))
+    for end in (source, sink):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        (rb'(INTERNALDATE "..-)...', rb"\1Xyz"),
+        (rb"(INTERNALDATE .*?)20\d\d", rb"\g<1>0000"),
+        (rb"\* SEARCH \d", b"* SEARCH \xff"),
+    ],
+    ids=["a month that is none", "a year that is none", "an id that is none"],
+)
+def test_an_answer_that_makes_no_sense_is_told(dovecot: Dovecot, words: bytes, instead: bytes) -> None:
+    dovecot.deliver(ALICE, f"From: {ALICE}\r\n{COPY_HEADER}: yes\r\n\r\nx\r\n".encode())
+    with spoilt(dovecot.imap_port, lambda data: re.sub(words, instead, data)) as port:
+        mailbox = ImapMailbox(MailboxSettings(host="127.0.0.1", port=port, user=ALICE, password=PASSWORD))
+        with contextlib.closing(mailbox), pytest.raises(MailboxError, match=r"its answer makes no sense \("):
+            mailbox.with_header(Folder.INBOX, COPY_HEADER, "yes")
