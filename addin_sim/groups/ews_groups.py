@@ -1,12 +1,15 @@
 """Distribution groups as Exchange shows them to a client: ResolveNames says what an address is, ExpandDL who is in it.
 
-ExpandDL expands one level (MS-OXWSDLIST section 3.1.4.1) and answers for what is no group as it does for a group with
-hidden members: no results. So an address is resolved first (MS-OXWSRSLNM section 3.1.4.1), and a group of which
-Exchange says nothing is a refusal, not a person. A group that is hidden from address lists may pass for a person; the
-gateway knows no certificate for it and refuses the mail.
+ResolveNames finds whoever has an address that only begins so ("performs a partial match", reference of
+UnresolvedEntry). ExpandDL takes none but the whole address of a group; it expands one level (MS-OXWSDLIST section
+3.1.4.1) and answers for what is no group as it does for a group with hidden members: no results. So an address is
+resolved first (MS-OXWSRSLNM section 3.1.4.1), and a group of which Exchange says nothing is a refusal, not a person.
+A group that is hidden from address lists may pass for a person; the gateway knows no certificate for it and refuses
+the mail.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from exchangelib.errors import ErrorNameResolutionNoResults
@@ -26,7 +29,7 @@ _T = TypeVar("_T")
 
 
 class EwsGroups:
-    """A `GroupSource` over one session; Exchange calls a group by its primary address, here in small letters."""
+    """A `GroupSource` over one session; a group is called by the address it was found by, in small letters."""
 
     def __init__(self, endpoint: Endpoint, address: str) -> None:
         """`address`: of the mailbox in whose name Exchange is asked. Raises `AddressListError`."""
@@ -38,7 +41,11 @@ class EwsGroups:
     def groups_among(self, addresses: Sequence[str]) -> Mapping[str, str]:
         """As the protocol says; one question for each address, because ResolveNames takes no more."""
         found = {address: _group_of(address, self._resolved(address)) for address in addresses}
-        return {address: group for address, group in found.items() if group}
+        return {
+            address: address
+            for address, group in found.items()
+            if group and (group == address or self._ask(partial(self._expanded, address)) is not None)
+        }
 
     def members_of(self, group: str) -> Sequence[Member]:
         """As the protocol says."""
@@ -96,7 +103,8 @@ class _WholeExpansion(ExpandDL):  # type: ignore[misc]
 def _group_of(address: str, found: Sequence[Any]) -> str:
     """How Exchange calls the group of this address; empty when it is none.
 
-    An entry that is found under the address and has another one has it as a further address, if it is the only one.
+    One that is found under the address and has another one may have it as a further address, if it is the only one;
+    ExpandDL knows.
     """
     exact = [one for one in found if (one.email_address or "").lower() == address]
     candidates = exact or found

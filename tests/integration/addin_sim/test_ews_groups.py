@@ -37,6 +37,7 @@ def shared_rig() -> Iterator[EwsRig]:
         directory.add_group("alone@acme.example", ["alone@acme.example"])
         directory.add_group("empty@acme.example", [])
         directory.add_group("broken@acme.example", [ANNA, "/o=Acme/cn=Recipients/cn=old"])
+        directory.add(Entry("staff@acme.example", kind="PublicDL", members=[ANNA], further=["all@acme.example"]))
         directory.add(Entry("secret@acme.example", kind="PublicDL", members=[ANNA], hidden_members=True))
         directory.add(Entry("hidden@acme.example", kind="PublicDL", members=[ANNA], hidden=True))
         directory.add_group("big@acme.example", [f"p{number}@acme.example" for number in range(MOST_MEMBERS + 1)])
@@ -97,6 +98,16 @@ def test_a_personal_contact_with_the_groups_address_is_not_asked(rig: EwsRig, ou
             assert without_groups(outlook, to("team@acme.example")).groups == {"team@acme.example": 3}
         finally:
             alice.ask(delete_item(next(made.iter(full("t:ItemId"))).attrib["Id"]))
+
+
+@pytest.mark.parametrize("address", ["team@acme.ex", "all@acme.exam", "nobody@partner.example"])
+def test_whose_address_a_group_begins_with_is_not_that_group(outlook: OutlookSettings, address: str) -> None:
+    mail = to(address)
+    assert without_groups(outlook, mail).mail is mail
+
+
+def test_a_further_address_of_a_group_counts(outlook: OutlookSettings) -> None:
+    assert without_groups(outlook, to("All@acme.example")).groups == {"all@acme.example": 1}
 
 
 def test_the_most_that_is_expanded(outlook: OutlookSettings) -> None:

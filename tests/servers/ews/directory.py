@@ -29,6 +29,8 @@ class Entry:
     hidden_members: bool = False
     """ExpandDL says nothing of the members (ErrorNameResolutionNoResults)."""
     alias: str = ""
+    further: Sequence[str] = ()
+    """Addresses beside the first one."""
 
     def mailbox(self) -> ET.Element:
         """As `t:Mailbox`."""
@@ -52,11 +54,17 @@ class Entry:
                     parts.append(make(f"t:{name}", encoded))
         return make("t:Contact", parts)
 
+    def has_address(self, wanted: str, *, beginning: bool = False) -> bool:
+        """Whether this is one of its addresses (small letters), or `beginning`: the beginning of one, as ResolveNames
+        looks for addresses with their routing type ("performs a partial match", reference of UnresolvedEntry)."""
+        known = [one.lower() for one in (self.address, *self.further)]
+        return any(one == wanted or (beginning and one.startswith(wanted)) for one in known)
+
     def answers_to(self, words: str) -> bool:
         """Whether an unresolved entry means this one (ambiguous name resolution: prefixes of names)."""
         wanted = words.strip().lower()
         if wanted.startswith("smtp:"):
-            return wanted.removeprefix("smtp:") == self.address.lower()
+            return self.has_address(wanted.removeprefix("smtp:"), beginning=not self.hidden)
         if wanted == self.address.lower():
             return True
         if self.hidden:

@@ -77,7 +77,7 @@ def _as_contact(item: StoredItem) -> ET.Element:
 def expand_dl(call: Call, request: ET.Element) -> list[ET.Element]:
     """The direct members of a group; groups in it are expanded by asking again."""
     address = text_of(need(request, "m:Mailbox"), "t:EmailAddress").lower().removeprefix("smtp:")
-    entry = call.directory.entries.get(address)
+    entry = next((one for one in call.directory.entries.values() if one.has_address(address)), None)
     if entry is None or entry.kind != "PublicDL" or entry.hidden_members:
         return [refused("ExpandDL", EwsError("ErrorNameResolutionNoResults", _NO_RESULTS))]
     members = []
