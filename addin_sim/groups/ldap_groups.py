@@ -75,7 +75,7 @@ class LdapGroups:
         self._directory.close()
 
     def _member_names(self, group: str) -> Iterator[str]:
-        wanted = "member"
+        wanted, first = "member", 0
         while True:
             entry = self._directory.read(group, (wanted,))
             if entry is None:
@@ -84,10 +84,16 @@ class LdapGroups:
             ranges = {name: bounds for name in entry.attributes if (bounds := _RANGE.fullmatch(name))}
             for name in ranges:
                 yield from entry.texts(name)
-            last = next((bounds.group(2) for bounds in ranges.values()), "*")
+            last = next((bounds.group(2) for bounds in ranges.values()), "*" if wanted == "member" else "-1")
             if last == "*":
                 return
-            wanted = f"member;range={int(last) + 1}-*"
+            if int(last) < first:
+                raise GroupError(
+                    f"{self._directory.server} shows the members of {group} in pieces that do not go on, so somebody "
+                    "would be left out: address its members one by one; nothing was sent."
+                )
+            first = int(last) + 1
+            wanted = f"member;range={first}-*"
 
 
 def _entries_with(addresses: Sequence[str]) -> str:

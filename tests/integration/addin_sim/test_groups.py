@@ -174,6 +174,18 @@ def test_long_lists_come_in_ranges(count: int, requests: int) -> None:
     assert len(directory.asked) == requests
 
 
+@pytest.mark.parametrize("name", ["member;range=0-1499", "description"], ids=["the same again", "nothing more"])
+def test_pieces_that_do_not_go_on_are_refused(name: str) -> None:
+    class Stuck(Ranges):
+        def read(self, dn: str, attributes: tuple[str, ...]) -> Entry:
+            assert len(self.asked) < 9, "it is asked for ever"
+            found = super().read(dn, attributes)
+            return Entry(dn, {name: ()}) if attributes[0] == "member;range=1500-*" else found
+
+    with pytest.raises(GroupError, match=r"^ldaps://dc1 shows .* in pieces that do not go on, .*; nothing was sent\.$"):
+        list(LdapGroups(cast(LdapDirectory, Stuck(1501)), SUFFIX).members_of("CN=Big"))
+
+
 class Exchange:
     """Takes every mail and keeps it."""
 
