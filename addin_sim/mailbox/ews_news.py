@@ -17,6 +17,12 @@ from addin_sim.mailbox.interface import MailboxError
 _MINUTES = 29
 """How long Exchange keeps a stream open (30 at most); then a new one is asked for."""
 
+_LONG_ENOUGH = 60.0
+"""Seconds; after a stream that ended sooner there is a pause: a server in trouble would be asked without an end."""
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 60.0
+"""Seconds between a stream that ended early and the next; each time twice as long."""
+
 _EVENTS = ("NewMailEvent", "CreatedEvent", "MovedEvent")
 
 _CLOSING_SECONDS = 2.0
@@ -54,14 +60,23 @@ class InboxNews:
             self._thread.join(0.05)
 
     def _listen(self) -> None:
+        pause = 0.0
         try:
             while not self._ended.is_set():
+                begun = time.monotonic()
                 self._session.ask(self._one_stream)
+                lasted = time.monotonic() - begun
+                pause = 0.0 if lasted >= _LONG_ENOUGH else min(max(2 * pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+                self._rest(pause)
         except MailboxError as error:
             self._failure = error
             self._news.set()
         finally:
             self._session.close()
+
+    def _rest(self, seconds: float) -> None:
+        """Nothing is missed meanwhile: the next subscription counts as news."""
+        self._ended.wait(seconds)
 
     def _one_stream(self) -> None:
         inbox = self._session.account.inbox

@@ -18,6 +18,7 @@ from addin_sim.handing_in import hand_in
 from addin_sim.ime1 import MARKER
 from addin_sim.mailbox import ews_news
 from addin_sim.mailbox.ews import EwsMailbox
+from addin_sim.mailbox.ews_news import InboxNews
 from addin_sim.mailbox.ews_session import EwsSession
 from addin_sim.mailbox.interface import SEEN, Folder, MailboxError
 from addin_sim.outlook_settings import Account, MailboxSettings, OutlookSettings, Submission
@@ -323,6 +324,19 @@ def test_a_stream_that_breaks_is_told_to_whoever_waits(rig: EwsRig, mailbox: Ews
         while True:
             mailbox.wait(600, lambda: False)
             look(mailbox)
+
+
+@pytest.mark.parametrize(("long_enough", "expected"), [(60.0, [0.1, 0.2, 0.4, 0.8]), (0.0, [0.0] * 4)])
+def test_streams_that_end_at_once_are_asked_for_ever_more_rarely(
+    rig: EwsRig, monkeypatch: pytest.MonkeyPatch, long_enough: float, expected: list[float]
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(InboxNews, "_rest", lambda _, seconds: pauses.append(seconds), raising=False)
+    monkeypatch.setattr("addin_sim.mailbox.ews_news._LONG_ENOUGH", long_enough, raising=False)
+    rig.server.quirks.stream_seconds = 0.0
+    with contextlib.closing(InboxNews(rig.settings, ALICE)):
+        eventually(lambda: rig.server.operations().count("Subscribe") > 16, "many streams")
+    assert (pauses[:4], max(pauses)) == (expected, 60.0 if long_enough else 0.0)
 
 
 def outlook(rig: EwsRig) -> OutlookSettings:
