@@ -20,7 +20,7 @@ from addin_sim.mailbox import ews_news
 from addin_sim.mailbox.ews import EwsMailbox
 from addin_sim.mailbox.ews_news import InboxNews
 from addin_sim.mailbox.ews_session import EwsSession
-from addin_sim.mailbox.interface import SEEN, Folder, MailboxError
+from addin_sim.mailbox.interface import SEEN, Folder, MailboxError, Uid
 from addin_sim.outlook_settings import Account, MailboxSettings, OutlookSettings, Submission
 from addin_sim.raw_mail import parse
 from addin_sim.sent_items import COPY_HEADER, FILED, sync
@@ -265,6 +265,14 @@ def test_a_stream_that_closes_is_opened_again(rig: EwsRig, mailbox: EwsMailbox) 
     rig.deliver(encrypted_copy())
     mailbox.wait(600, lambda: False)
     assert look(mailbox) == 1
+
+
+def test_a_refusal_of_one_message_is_told(mailbox: EwsMailbox) -> None:
+    """Only what is gone is no error; else a clear original would stay in Sent Items, and nobody would know."""
+    nonsense = (Uid("nonsense"),)
+    for question in (mailbox.delete, mailbox.mark_seen, lambda folder, uids: mailbox.read(folder, uids[0])):
+        with pytest.raises(MailboxError, match=r"^The Exchange server refused a message: ErrorInvalidIdMalformed: "):
+            question(Folder.SENT, nonsense)
 
 
 def asked_to_stop(mailbox: EwsMailbox) -> int:
