@@ -1,5 +1,7 @@
 """Reads PowerShell scripts as PowerShell would, because it cannot be had here: tokens, blocks, commands, parameters.
 
+Statements (keywords, operators, tables) are judged by `powershell_statements`.
+
 PowerShell is in no package of Debian, PyPI or npm, so scripts that we write for others are judged by this reader. It is
 made from the language (about_Quoting_Rules, about_Parsing, about_Comments, about_Splatting; the specification 3.0,
 section 2) and knows nothing of those who write the scripts. It is stricter than PowerShell: what it cannot read for
@@ -17,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from tests.powershell_statements import check
 from tests.powershell_tokens import Fault, Token, tokens_of
 
 __all__ = ["COMMON", "Command", "Fault", "Script", "Token", "cmdlets", "read"]
@@ -134,7 +137,18 @@ def read(text: str) -> Script:
         if token.text == "function":
             script.functions.add(script.tokens[place + 1].text)
     script.commands.extend(_commands(script))
+    check(script.tokens, _arguments(script))
     return script
+
+
+def _arguments(script: Script) -> set[int]:
+    """Places of the cmdlets and of all that is given to them, without what stands in brackets."""
+    return {
+        place
+        for one in script.commands
+        for place in range(one.place, _end(script, one.place))
+        if script.tokens[place].depth == script.tokens[one.place].depth
+    }
 
 
 def _commands(script: Script) -> Iterator[Command]:
@@ -167,6 +181,9 @@ def _given(script: Script, start: int, end: int) -> tuple[dict[str, str], list[s
         and script.tokens[place].kind == "word"
         and re.fullmatch(r"-[A-Za-z]\w*:?", script.tokens[place].text)
     ]
+    names = [script.tokens[place].text.strip("-:").lower() for place in places]
+    if len(set(names)) < len(names):
+        raise Fault(script.tokens[start - 1].line, "a parameter is given twice")
     given = {
         script.tokens[place].text.strip("-:"): script.text(place + 1, following)
         for place, following in zip(places, [*places, end][1:], strict=True)

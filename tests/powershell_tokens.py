@@ -173,6 +173,8 @@ class _Reader:
                 braced = found[0].startswith("${")
                 if not braced and (":" in found[0] or self.text.startswith(":", found.end())):
                     raise Fault(self.line, f"{found[0]} in a string is a variable of another drive; write ${{name}}")
+                if not braced and re.match(r"\.[A-Za-z]", self.text[found.end() : found.end() + 2]):
+                    raise Fault(self.line, f"of {found[0]} in a string no member is shown; write $({found[0]}.…)")
                 place = found.end()
             elif letter in DOUBLE and self.text[place + 1 : place + 2] not in tuple(DOUBLE):
                 break

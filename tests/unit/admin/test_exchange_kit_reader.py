@@ -22,6 +22,30 @@ from tests.powershell import Fault, cmdlets, read
         ('Write-Host "all $(Get-X { 1 )"', 1),
         ('Write-Host "all $(1"', 1),
         ("Set-X @never", 1),
+        ('Write-Host "of $found.Name"', 1),
+        ("Get-X\nGet-Y -Name 'a' -name 'b'", 2),
+        ("Get-X\ncontineu", 2),
+        ("if ($a) { retrun }", 1),
+        ("get-transportrule", 1),
+        ("$a = ", 1),
+        ("$a = 'x' 'y'", 1),
+        ("$a = @(\n'a',\n'b' 'c')", 3),
+        ("param($a $b)", 1),
+        ("if { Get-X }", 1),
+        ("if () { Get-X }", 1),
+        ("if ($a) Get-X", 1),
+        ("if ($a == 1) { Get-X }", 1),
+        ("if ($a -eq) { Get-X }", 1),
+        ("if ($a -startswith 'x') { Get-X }", 1),
+        ("if ($a && $b) { Get-X }", 1),
+        ("foreach ($a in ) { Get-X }", 1),
+        ("else { Get-X }", 1),
+        ("try { Get-X }\nGet-Y", 1),
+        ("Get-X | | Get-Y", 1),
+        ("Get-X |\n", 1),
+        ("$a = @{\nOne = \n}", 2),
+        ("$a = @{ One = 1 Two = 2 }", 1),
+        ("$a = @{\nOne = 1\none = 2\n}", 3),
     ],
 )  # fmt: skip
 def test_what_is_no_powershell_is_refused_with_its_line(text: str, line: int) -> None:
@@ -43,6 +67,18 @@ def test_comments_begin_only_where_a_token_could() -> None:
 def test_a_backtick_at_the_end_goes_on_with_the_line() -> None:
     (command,) = read("Get-X -Name 'a' `\n  -Server 'b'\n").commands
     assert command.parameters == {"Name": "'a'", "Server": "'b'"}
+
+
+def test_what_our_scripts_may_say_is_no_fault() -> None:
+    text = """\
+param([switch] $All, [string] $Name = 'a')
+function Get-Own { param($One); return @(, $One) }
+if (-not $All -and $Name.StartsWith('a') -or @(Get-Own 1).Count -gt 0) {
+    try { Get-Own -One ([string] $Name) | Out-Null } catch { throw "no $($Name.Length) of $Name. Sorry." }
+} elseif ($Name -cne 'b') { continue } else { $n++ }
+foreach ($one in @{ 'a' = 1; B = Get-Own 2 }.Keys) { $list += [System.Convert]::ToBase64String([byte[]] $one) }
+"""
+    assert [one.name for one in read(text).commands] == ["Get-Own", "Get-Own", "Out-Null", "Get-Own"]
 
 
 def test_parameters_are_found_through_tables_lists_and_loops() -> None:
