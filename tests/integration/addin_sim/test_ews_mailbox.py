@@ -1,11 +1,13 @@
 """What only Exchange does: headers it has not noted, busy answers, ended tokens, closed streams."""
 
 import contextlib
+import http.server
 import json
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -273,6 +275,42 @@ def test_a_refusal_of_one_message_is_told(mailbox: EwsMailbox) -> None:
     for question in (mailbox.delete, mailbox.mark_seen, lambda folder, uids: mailbox.read(folder, uids[0])):
         with pytest.raises(MailboxError, match=r"^The Exchange server refused a message: ErrorInvalidIdMalformed: "):
             question(Folder.SENT, nonsense)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "pause"),
+    [
+        (429, {"Retry-After": "7"}, 7.0),
+        (503, {"Retry-After": "7"}, 7.0),
+        (429, {}, 5.0),
+        (503, {"Retry-After": "x"}, 5.0),
+    ],
+)
+def test_a_proxy_that_asks_to_come_back_later_is_a_busy_server(
+    rig: EwsRig, monkeypatch: pytest.MonkeyPatch, status: int, headers: dict[str, str], pause: float
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(EwsSession, "_rest", lambda _, seconds: pauses.append(seconds) or True)
+    with turned_away(status, headers) as url, pytest.raises(MailboxError, match=f"come back in {pause:.0f} seconds"):
+        EwsMailbox(rig.settings.model_copy(update={"url": url}), ALICE)
+    assert pauses == [pause]
+
+
+def test_an_error_page_is_no_answer_in_soap(rig: EwsRig) -> None:
+    with turned_away(500, {"Content-Type": "text/html"}) as url, pytest.raises(MailboxError, match="answers HTTP 500"):
+        EwsMailbox(rig.settings.model_copy(update={"url": url}), ALICE)
+
+
+def test_an_answer_may_take_as_long_as_the_settings_say(rig: EwsRig) -> None:
+    with contextlib.closing(EwsMailbox(rig.settings.model_copy(update={"timeout_seconds": 7.0}), ALICE)) as mailbox:
+        assert mailbox._session.account.protocol.TIMEOUT == 7.0
+
+
+def test_what_is_stored_is_no_draft(rig: EwsRig, mailbox: EwsMailbox) -> None:
+    mailbox.append_to_sent(original(1), (SEEN,))
+    mailbox.append_to_sent(original(2), ())
+    fields = [item.fields for item in rig.server.items(ALICE, "sentitems")]
+    assert [(one["IsDraft"].text, one["IsRead"].text) for one in fields] == [("false", "true"), ("false", "false")]
 
 
 def asked_to_stop(mailbox: EwsMailbox) -> int:
@@ -569,6 +607,31 @@ def test_watch_goes_on_with_a_new_token(rig: EwsRig, settings: Callable[[str], P
         rig.deliver(encrypted_copy(1))
         token.write_text(rig.server.sign_in.issue(ALICE).text)
         eventually(lambda: rig.markers(SENT) == [{SEEN, FILED}], "the copy")
+
+
+@contextlib.contextmanager
+def turned_away(status: int, headers: dict[str, str]) -> Iterator[str]:
+    """An HTTP server that gives everybody this answer; without TLS, because that is not the question."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": "0"}.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Silence."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/EWS/Exchange.asmx"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def save_originals(rig: EwsRig, count: int) -> None:

@@ -128,6 +128,19 @@ def test_an_early_end_judges_only_what_is_late() -> None:
     assert ledger.tally().under_way == 1
 
 
+def test_what_was_seen_everywhere_is_done_once_however_late_a_refusal_comes() -> None:
+    letter, refused = a_letter(1, bcc=()), a_letter(2, bcc=())
+    ledger = books(letter, refused)
+    ledger.arrived(letter, BEAT, 101.0, [])
+    ledger.filed(letter, 102.0, [])
+    ledger.refused(letter, "554 5.7.1 and yet it came")
+    ledger.refused(refused, "554 5.7.1 no")
+    ledger.arrived(refused, BEAT, 103.0, [])
+    assert (ledger.open_mails(), ledger.open_mails(ADA)) == (0, 0)
+    ledger.abandon(104.0)
+    assert not ledger.is_under_way(letter)
+
+
 def test_without_an_early_end_nothing_is_under_way() -> None:
     letter = a_letter()
     ledger = books(letter)

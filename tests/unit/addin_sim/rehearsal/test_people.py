@@ -72,6 +72,7 @@ def test_without_a_file_the_account_plays_alone(outlook: OutlookSettings) -> Non
         (f'[[person]]\naddress = "{ADA}"\n\n[[person]]\nuser = "b"\n', "people.toml:4: person.2.address: is missing"),
         ("[[person]\n", "people.toml: "),
         (f'[[person]]\naddress = "{ADA}"\n' * 2, f"{ADA} stands there twice"),
+        (f'[[person]]\naddress = "{ADA}"\n[[person]]\naddress = "{ADA.upper()}"\n', f"{ADA} stands there twice"),
         (f'[[person]]\naddress = "{ADA}"\nphone = "1"\n', "people.toml:3: person.1.phone: is not a known key"),
         (
             f'[[person]]\naddress = "{ADA}"\nkey = "user001.key.pem"\n',
