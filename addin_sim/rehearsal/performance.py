@@ -140,7 +140,7 @@ class Performance:
     def _watch(self, playing: "list[Future[None]]") -> None:
         left = set(playing)
         tell_at = self._began + _PROGRESS_SECONDS
-        warned = False
+        warned = resigned = False
         while left:
             done, left = wait(left, _NOTICE_SECONDS, FIRST_EXCEPTION)
             for future in done:
@@ -148,6 +148,11 @@ class Performance:
             if self._interrupted and not warned:
                 warned = True
                 self._tell("No more mails are sent, those under way are waited for. The next Ctrl-C ends at once.")
+            if left and self._abandon.is_set() and not resigned:
+                resigned = True
+                self._tell(
+                    f"A server owes {len(left)} of the users an answer: that is waited for, at most timeout_seconds."
+                )
             if left and time.monotonic() >= tell_at:
                 tell_at += _PROGRESS_SECONDS
                 self._tell(self._progress())

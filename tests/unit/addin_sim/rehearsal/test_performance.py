@@ -112,3 +112,24 @@ def test_ended_twice_nobody_waits_again_for_a_mailbox_that_did_not_answer(
     monkeypatch.setattr(PlayedOutlook, "look", fail)
     assert {deviation.kind for deviation in performance.play().deviations} == {Kind.TROUBLE}
     assert len(looks) == len(set(looks)), "each asked once at most"
+
+
+def test_ended_twice_it_says_whom_it_still_waits_for(black: Black, monkeypatch: pytest.MonkeyPatch) -> None:
+    performance = black.performance(Timings(), seconds=20, patience=20)
+    said = threading.Event()
+    lines: list[str] = []
+
+    def hear(line: str) -> None:
+        lines.append(line)
+        if "owes" in line:
+            said.set()
+
+    def wait_for_the_server(_: PlayedOutlook, __: object) -> None:
+        performance.interrupt()
+        performance.interrupt()
+        assert said.wait(20), lines
+
+    monkeypatch.setattr(performance, "_tell", hear)
+    monkeypatch.setattr(PlayedOutlook, "look", wait_for_the_server)
+    performance.play()
+    assert "A server owes 2 of the users an answer: that is waited for, at most timeout_seconds." in lines
