@@ -36,7 +36,10 @@ def ime_certificate(outlook: OutlookSettings, moment: float) -> x509.Certificate
     (judged,) = candidates((), (certificate.public_bytes(Encoding.DER),), outlook.registry.InternalRecipient, moment)
     if judged.problems:
         why = " and ".join(judged.problems)
-        raise SettingsError(f"{file}: the certificate of the IME address {why}; export it anew.")
+        raise SettingsError(
+            f"{file}: the certificate of the IME address {why}; export it anew (one that has expired needs "
+            "`ime-gateway ime rotate` first), or correct this computer's clock if that is wrong."
+        )
     return certificate
 
 

@@ -161,5 +161,6 @@ def _require_fit(file: Path, certificate: x509.Certificate, account: Account, no
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise ProfileError(
             f"{file}: the certificate is valid from {certificate.not_valid_before_utc:%Y-%m-%d} "
-            f"to {certificate.not_valid_after_utc:%Y-%m-%d} only."
+            f"to {certificate.not_valid_after_utc:%Y-%m-%d} only. See that this computer's clock is right; if it is, "
+            "move the file away (keep it: what is in the outbox opens with it alone), and a new pair is made."
         )

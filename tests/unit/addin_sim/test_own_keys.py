@@ -96,7 +96,9 @@ def test_a_broken_file_is_a_sentence_and_is_never_replaced(tmp_path: Path, which
 
 def test_out_of_time_is_said(tmp_path: Path) -> None:
     own_keys(tmp_path, ACCOUNT, MOMENT)
-    with pytest.raises(ProfileError, match="valid from 2026-11-18 to 2036-11-15 only"):
+    with pytest.raises(
+        ProfileError, match=r"valid from 2026-11-18 to 2036-11-15 only\. See that this computer's clock.*a new pair"
+    ):
         own_keys(tmp_path, ACCOUNT, MOMENT + 86_400 * 3_660)
 
 
@@ -139,7 +141,7 @@ def test_pem_or_der_and_any_local_part(tmp_path: Path, der: bool, recipient: str
     [
         (make_user("dca@ime.other.example"), "belongs to dca@ime.other.example, not to ime.acme.example"),
         (make_user(DCA, not_after=datetime(2020, 1, 1, tzinfo=UTC), not_before=datetime(2019, 1, 1, tzinfo=UTC)),
-         "expired on 2020-01-01"),
+         "expired on 2020-01-01; export it anew .*`ime-gateway ime rotate` first.*clock"),
         (make_user(DCA, key=new_key("ec")), "RSA"),
         (make_user(DCA, eku=(ExtendedKeyUsageOID.SERVER_AUTH,)), "not made for e-mail"),
         (make_user(DCA, key_bits=1024), "1024 bits"),
