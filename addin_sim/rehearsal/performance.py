@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from addin_sim.mailbox.interface import MailboxError
+from addin_sim.mailbox.interface import LoginRefusedError, MailboxError
 from addin_sim.outlook_settings import SettingsError
 from addin_sim.own_keys import ProfileError
 from addin_sim.raw_mail import UnusableMailError
@@ -171,16 +171,21 @@ class Performance:
         outlook = self._outlooks[place]
         turn = _Turn(self._began + self._script.each * place / len(self._outlooks))
         told = ""
+        barred = False
         while self._goes_on(turn):
+            if barred:  # each further login would bring the account nearer to its lock
+                self._abandon.wait(_AFTER_TROUBLE)
+                continue
             try:
                 self._take_turn(outlook, turn)
             except _TROUBLES as error:
                 if str(error) != told:
                     self._ledger.note(Deviation(Kind.TROUBLE, outlook.address, str(error)))
                 told = str(error)
+                barred = isinstance(error, LoginRefusedError)
                 outlook.close()
                 self._abandon.wait(_AFTER_TROUBLE)
-        if told and self._abandon.is_set():  # nobody waits again for a server that did not answer
+        if barred or (told and self._abandon.is_set()):  # nobody waits again for a server that did not answer
             return
         try:
             outlook.look(self._names)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from addin_sim.mailbox.interface import MailboxError, Uid
+from addin_sim.mailbox.interface import LoginRefusedError, MailboxError, Uid
 from addin_sim.mailbox.world_folder import WorldFolderMailbox
 from addin_sim.outlook_settings import load
+from addin_sim.rehearsal import performance as performance_module
 from addin_sim.rehearsal.judgement import Kind
 from addin_sim.rehearsal.people import players
 from addin_sim.rehearsal.performance import Performance, Script
@@ -112,6 +113,22 @@ def test_ended_twice_nobody_waits_again_for_a_mailbox_that_did_not_answer(
     monkeypatch.setattr(PlayedOutlook, "look", fail)
     assert {deviation.kind for deviation in performance.play().deviations} == {Kind.TROUBLE}
     assert len(looks) == len(set(looks)), "each asked once at most"
+
+
+def test_whose_login_was_refused_is_not_logged_in_until_the_account_is_locked(
+    black: Black, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    def refuse(outlook: PlayedOutlook, _: object) -> None:
+        looks.append(outlook.address)
+        raise LoginRefusedError("the server refused the login")
+
+    monkeypatch.setattr(PlayedOutlook, "look", refuse)
+    monkeypatch.setattr(performance_module, "_AFTER_TROUBLE", 0.01)
+    result = black.performance(Timings(), seconds=0.3, patience=0.2).play()
+    assert len(looks) == len(set(looks)) == 2
+    assert [one.kind for one in result.deviations].count(Kind.TROUBLE) == 2
 
 
 def test_ended_twice_it_says_whom_it_still_waits_for(black: Black, monkeypatch: pytest.MonkeyPatch) -> None:
