@@ -62,6 +62,8 @@ def mistakes(file: Path, text: str, error: ValidationError) -> list[str]:
                 what = "is missing"
             case "extra_forbidden":
                 what = "is not a known key"
+            case "path_type":
+                what = "must be the name of a file"
             case _:
                 what = problem["msg"].removeprefix("Value error, ")
         sentences.append(f"{where}: {key or 'the file'}: {what}")

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import Field, ValidationError, model_validator
 
 from addin_sim.outlook_settings import Account, OutlookSettings, SettingsError
-from addin_sim.own_keys import KEY_FILE
+from addin_sim.own_keys import KEY_FILE, mail_addresses
 from addin_sim.settings_tables import Section, WithPasswordAtHand, mistakes
 from addin_sim.whole_file import write_whole
 
@@ -97,7 +97,7 @@ def _read(file: Path) -> PeopleFile:
 def _player(outlook: OutlookSettings, file: Path, person: PersonEntry) -> Player:
     profile = file.parent / f"{file.stem}.rehearsal" / person.address.lower().replace("/", "_")
     if person.certificate is not None and person.key is not None:
-        _lay_pair(profile, file.parent / person.certificate, file.parent / person.key)
+        _lay_pair(profile, person.address, file.parent / person.certificate, file.parent / person.key)
     changes: dict[str, object] = {
         "account": Account(address=person.address, display_name=person.display_name),
         "container": outlook.container.model_copy(update={"profile": profile}),
@@ -112,7 +112,7 @@ def _player(outlook: OutlookSettings, file: Path, person: PersonEntry) -> Player
     return Player(outlook.model_copy(update=changes), has_key=person.key is not None)
 
 
-def _lay_pair(profile: Path, certificate: Path, key: Path) -> None:
+def _lay_pair(profile: Path, address: str, certificate: Path, key: Path) -> None:
     """Put the pair where `own_keys` finds it; written anew each time, so that a renewed one counts."""
     try:
         pem, key_pem = certificate.read_bytes(), key.read_bytes()
@@ -126,6 +126,10 @@ def _lay_pair(profile: Path, certificate: Path, key: Path) -> None:
         ) from error
     if not isinstance(private, rsa.RSAPrivateKey) or owner.public_key() != private.public_key():
         raise SettingsError(f"{key}: must be an RSA key, and the one of {certificate}.")
+    if address.lower() not in mail_addresses(owner):
+        raise SettingsError(
+            f"{certificate}: is no certificate of {address}; correct address, or name that person's own pair."
+        )
     try:
         profile.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(profile / KEY_FILE, key_pem + b"\n" + pem, mode=0o600)

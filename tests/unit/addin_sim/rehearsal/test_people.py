@@ -78,6 +78,8 @@ def test_without_a_file_the_account_plays_alone(outlook: OutlookSettings) -> Non
             f'[[person]]\naddress = "{ADA}"\nkey = "user001.key.pem"\n',
             "toml:1: person.1: give certificate and key, or neither",
         ),
+        (f'[[person]]\naddress = "{ADA}"\nkey = 7\n', "people.toml:3: person.1.key: must be the name of a file"),
+        (f'[[person]]\naddress = "äda@acme.example"\n{PAIR}', "user001.pem: is no certificate of äda@acme.example;"),
         (f'[[person]]\naddress = "{ADA}"\npassword_env = "NOT_SET"\n', "NOT_SET, which is not in the environment"),
         (f'[[person]]\naddress = "{ADA}"\npassword = "a"\npassword_env = "PATH"\n', "either password or password_env"),
         (f'[[person]]\naddress = "{ADA}"\n{PAIR.replace("user001.pem", "user009.pem")}', "user009.pem: cannot be read"),
