@@ -186,6 +186,8 @@ if ($stale -and $InsideAddress.Count -eq 0) {
 """  # noqa: E501 - lines of the script
 _END: Final = """\
 # --- Done ---------------------------------------------------------------------------------------------------------
+# Whoever only asked is not told that anything was done.
+if ($WhatIfPreference) { Write-Host 'Nothing was changed. Read what is above; then run this script without -WhatIf.'; return }
 # The checklist has the mails that prove it.
 Write-Host 'Done. Rules may take an hour to act everywhere. Then follow the checklist in README.txt, from "Test mails" on.'
 """  # noqa: E501 - lines of the script

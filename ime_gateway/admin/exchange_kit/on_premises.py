@@ -147,9 +147,11 @@ if ($PSCmdlet.ShouldProcess('<<send_name>>', "make the send connector to ${Gatew
 """  # noqa: E501 - lines of the script
 _END: Final = """\
 # --- Done ---------------------------------------------------------------------------------------------------------
+# Whoever only asked is not told that anything was done.
+if ($WhatIfPreference) { Write-Host 'Nothing was changed. Read what is above; then run this script without -WhatIf.'; return }
 # The checklist has the mails that prove it.
 Write-Host 'Done. Now follow the checklist in README.txt, from "Test mails" on.'
-"""
+"""  # noqa: E501 - lines of the script
 
 
 def on_premises(facts: KitFacts, contacts: Mapping[str, Mapping[str, str]]) -> str:

@@ -154,6 +154,8 @@ foreach ($address in @($ImeAddress | Where-Object { $Everything })) {
     }
 }
 # --- Done ---------------------------------------------------------------------------------------------------------
+# Whoever only asked is not told that anything was done.
+if ($WhatIfPreference) { Write-Host 'Nothing was changed. Read what is above; then run this script without -WhatIf.'; return }
 # What is left to do.
 Write-Host 'Done. As long as the rule "<<refusal>>" is there, add-ins that still send are told so.'
 """  # noqa: E501 - lines of the script

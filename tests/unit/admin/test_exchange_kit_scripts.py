@@ -114,6 +114,13 @@ def test_nothing_changes_before_should_process_said_yes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_if_is_not_told_that_anything_was_done(name: str) -> None:
+    before, asked, after = TEXTS[name][1].partition("if ($WhatIfPreference) { Write-Host 'Nothing was changed.")
+    assert asked and "'Done" not in before and "Write-Host 'Done" in after
+    assert after.splitlines()[0].endswith("; return }")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_get_comes_before_new_and_what_others_made_stays(name: str) -> None:
     found = SCRIPTS[name]
     for one in changes(found):
