@@ -32,7 +32,10 @@ def listener_notes(listener: Listener) -> Iterator[str]:
             " key in gateway.toml"
         )
     if listener.port != SMTP_PORT:
-        yield f"{where} listens on port {listener.port}; Exchange Online connects to port 25 only"
+        yield (
+            f"{where} listens on port {listener.port}; Exchange Online connects to port 25 only: if you have mailboxes"
+            " there, let it listen on 25, or forward that port to it"
+        )
     if all(network.is_loopback for network in listener.allow):
         yield f"{where} takes mail from no other machine yet; add the addresses of your Exchange servers to its allow"
     if ipaddress.ip_address(listener.address).is_loopback:

@@ -225,7 +225,7 @@ def test_what_is_not_ready_is_said_in_the_readme_and_on_the_screen(cli: Cli, con
     assert told.status == 0
     readme = " ".join((tmp_path / "kit" / "README.txt").read_text(encoding="utf-8").split())
     for words in (
-        "Exchange Online connects to port 25 only",
+        "Exchange Online connects to port 25 only: if you have mailboxes there, let it listen on 25",
         "is not for gw.acme.example",
         "set return_to",
         "belongs to the Transport service of every Exchange server",
