@@ -188,8 +188,8 @@ _END: Final = """\
 # --- Done ---------------------------------------------------------------------------------------------------------
 # Whoever only asked is not told that anything was done.
 if ($WhatIfPreference) { Write-Host 'Nothing was changed. Read what is above; then run this script without -WhatIf.'; return }
-# The checklist has the mails that prove it.
-Write-Host 'Done. Rules may take an hour to act everywhere. Then follow the checklist in README.txt, from "Test mails" on.'
+# The contact must be seen before the test mails can prove it.
+Write-Host 'Done. Rules may take an hour to act everywhere. Then go on in README.txt, part 2, with the line below the one of this script.'
 """  # noqa: E501 - lines of the script
 
 

@@ -149,8 +149,8 @@ _END: Final = """\
 # --- Done ---------------------------------------------------------------------------------------------------------
 # Whoever only asked is not told that anything was done.
 if ($WhatIfPreference) { Write-Host 'Nothing was changed. Read what is above; then run this script without -WhatIf.'; return }
-# The checklist has the mails that prove it.
-Write-Host 'Done. Now follow the checklist in README.txt, from "Test mails" on.'
+# The contact must be seen and the ports be open before the test mails can prove it.
+Write-Host 'Done. Now go on in README.txt, part 2, with the line below the one of this script.'
 """  # noqa: E501 - lines of the script
 
 

@@ -120,6 +120,16 @@ def test_what_if_is_not_told_that_anything_was_done(name: str) -> None:
     assert after.splitlines()[0].endswith("; return }")
 
 
+@pytest.mark.parametrize("world", [SERVER, ONLINE])
+def test_the_end_leads_to_the_next_line_of_the_order(world: str) -> None:
+    (_, text) = TEXTS[world]
+    assert "go on in README.txt, part 2, with the line below the one of this script.'" in text.splitlines()[-1]
+    assert (
+        "2. THE ORDER"
+        in Path(ime_gateway.__file__).with_name("admin").joinpath("exchange_kit/checklist.py").read_text()
+    )
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_get_comes_before_new_and_what_others_made_stays(name: str) -> None:
     found = SCRIPTS[name]
