@@ -189,10 +189,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A whole company on one machine.")
     parser.add_argument("folder", type=Path, nargs="?", help="new or empty; default: one in /tmp")
     given: Path | None = parser.parse_args().folder
-    folder = given.absolute() if given else Path(tempfile.mkdtemp(prefix="ime-company-"))
     if os.geteuid() != 0:
         sys.exit(f"{NEEDS_ROOT} Nothing was started; type: sudo make company")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = given.absolute() if given else Path(tempfile.mkdtemp(prefix="ime-company-"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"{folder} cannot be made: {error.strerror}; nothing was started; name a new folder")
     if any(folder.iterdir()):
         sys.exit(f"{folder} is not empty; nothing was started; name a new folder")
     stopped = threading.Event()

@@ -151,6 +151,10 @@ def test_make_company_says_what_to_type_until_it_is_stopped(
     monkeypatch.setattr(sys, "argv", ["company", str(tmp_path)])
     with pytest.raises(SystemExit, match=f"{tmp_path} is not empty; nothing was started"):
         company.main()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["company", str(tmp_path / "file")])
+    with pytest.raises(SystemExit, match="file cannot be made: File exists; nothing was started; name a new folder"):
+        company.main()
 
 
 @pytest.mark.parametrize(
