@@ -54,7 +54,7 @@ def black(tmp_path: Path, free_port: int) -> Iterator[Black]:
 
 def test_when_patience_ends_everything_is_missing(black: Black) -> None:
     timings = Timings()
-    result = black.performance(timings, seconds=0.3, patience=0.2).play()
+    result = black.performance(timings, seconds=1.5, patience=0.2).play()
     sent = result.tally.sent
     assert 2 <= sent <= 2 * AT_ONCE, "two people write, and nobody has more under way at a time"
     kinds = [deviation.kind for deviation in result.deviations]
