@@ -14,7 +14,7 @@ _WITH_CONDITION: Final = frozenset({"if", "elseif", "foreach", "while", "switch"
 _WITH_BLOCK: Final = frozenset({"else", "try", "finally"})
 _ALONE: Final = frozenset({"function", "param", "return", "throw", "continue", "break", "catch"})
 _BETWEEN: Final = re.compile(
-    "in|-(and|or|join|is|isnot|as|f|[ci]?(eq|ne|lt|le|gt|ge|(not)?(contains|in|match|like)|split|replace))"
+    "in|-|-(and|or|join|is|isnot|as|f|[ci]?(eq|ne|lt|le|gt|ge|(not)?(contains|in|match|like)|split|replace))"
 )
 _BEGINS: Final = frozenset({"\n", ";", "|", "{", "(", "@(", "$(", "=", "+=", "!", "-not", "-and", "-or", "in"})
 """After which a word is a command, a keyword or a number."""

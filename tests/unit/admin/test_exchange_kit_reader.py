@@ -75,7 +75,7 @@ param([switch] $All, [string] $Name = 'a')
 function Get-Own { param($One); return @(, $One) }
 if (-not $All -and $Name.StartsWith('a') -or @(Get-Own 1).Count -gt 0) {
     try { Get-Own -One ([string] $Name) | Out-Null } catch { throw "no $($Name.Length) of $Name. Sorry." }
-} elseif ($Name -cne 'b') { continue } else { $n++ }
+} elseif ($n - 1 -gt 0 -or $Name -cne 'b') { continue } else { $n++ }
 foreach ($one in @{ 'a' = 1; B = Get-Own 2 }.Keys) { $list += [System.Convert]::ToBase64String([byte[]] $one) }
 """
     assert [one.name for one in read(text).commands] == ["Get-Own", "Get-Own", "Out-Null", "Get-Own"]
