@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,16 @@ def test_headers_that_exchange_has_not_noted_are_read(rig: EwsRig, mood: dict[st
     assert rig.markers(SENT) == [{SEEN, FILED}]
     assert len(rig.mails(INBOX)) == 1
     assert rig.server.mails(ALICE, "deleteditems") == [], "the clear original lies nowhere"
+
+
+@pytest.mark.parametrize(("days", "found"), [(29, 1), (31, 0)])
+def test_headers_are_read_of_what_came_within_a_month(rig: EwsRig, days: int, found: int) -> None:
+    rig.server.quirks.headers_promoted = False
+    rig.deliver(encrypted_copy())
+    (item,) = rig.server.items(ALICE, "inbox")
+    item.fields["DateTimeReceived"].text = f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}"
+    with contextlib.closing(rig.connect()) as mailbox:
+        assert look(mailbox) == found
 
 
 def test_headers_that_exchange_does_not_tell_are_read_in_the_mail(rig: EwsRig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,34 @@ def test_a_mistake_of_ours_ends_it_for_everybody(black: Black, monkeypatch: pyte
         black.performance(Timings(), seconds=3600, patience=3600).play()
 
 
+def test_after_trouble_the_mailbox_is_opened_anew_and_the_same_is_told_once(
+    black: Black, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    performance = black.performance(Timings(), seconds=20, patience=20)
+    seen: list[str] = []
+    close = PlayedOutlook.close
+
+    def look(outlook: PlayedOutlook, _: object) -> None:
+        if outlook.address == ADA:
+            seen.append("look")
+            if seen.count("look") < 3:
+                raise MailboxError("The mailbox is gone.")
+            performance.interrupt()
+            performance.interrupt()
+
+    def closed(outlook: PlayedOutlook) -> None:
+        if outlook.address == ADA:
+            seen.append("close")
+        close(outlook)
+
+    monkeypatch.setattr("addin_sim.rehearsal.performance._AFTER_TROUBLE", 0.0)
+    monkeypatch.setattr(PlayedOutlook, "look", look)
+    monkeypatch.setattr(PlayedOutlook, "close", closed)
+    told = [one.sentence for one in performance.play().deviations if one.kind is Kind.TROUBLE]
+    assert told == ["The mailbox is gone."]
+    assert seen[:5] == ["look", "close", "look", "close", "look"]
+
+
 def test_ended_twice_it_ends_at_once_and_condemns_nothing(black: Black, monkeypatch: pytest.MonkeyPatch) -> None:
     performance = black.performance(Timings(), seconds=20, patience=20)
 
