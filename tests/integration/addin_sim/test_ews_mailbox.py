@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from requests import get
 from typer.testing import CliRunner
 
 from addin_sim.cli import app
@@ -453,6 +454,32 @@ def test_after_a_cut_connection_nobody_says_that_nothing_was_sent(rig: EwsRig, m
     assert refused.sentence.endswith(". Nobody knows whether Exchange has taken the mail.")
     rig.server.settle()
     assert len(rig.server.outgoing) == 1, "and it is not sent a second time"
+
+
+@pytest.mark.parametrize(
+    "code", ["ErrorInternalServerError", "ErrorInternalServerTransientError", "ErrorTimeoutExpired"]
+)
+def test_after_an_error_inside_exchange_nobody_says_that_nothing_was_sent(
+    rig: EwsRig, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    send = EwsMailbox.send
+
+    def failing(mailbox: EwsMailbox, data: bytes) -> None:
+        rig.server.quirks.fail_operations = {"CreateItem": (code, "An internal server error occurred.")}
+        send(mailbox, data)
+
+    monkeypatch.setattr(EwsMailbox, "send", failing)
+    refused = hand_in(outlook(rig), [IME1], CARRIER)
+    assert isinstance(refused, Refused)
+    assert not refused.for_good
+    assert refused.sentence.endswith(". Nobody knows whether Exchange has taken the mail.")
+
+
+def test_whoever_was_not_even_asked_has_done_nothing(rig: EwsRig, mailbox: EwsMailbox, free_port: int) -> None:
+    for url in (f"https://127.0.0.1:{free_port}/", rig.server.url):  # nobody there; a certificate of a stranger
+        with pytest.raises(MailboxError) as refused:
+            mailbox._session.ask(lambda url=url: get(url, timeout=60))
+        assert type(refused.value) is MailboxError, "an UncertainError says that it may have been done"
 
 
 @pytest.mark.parametrize("trouble", ["busy", "token", "access"])

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from ime_gateway.admin.exchange_kit.facts import Wishes, gather
-from ime_gateway.admin.exchange_kit.readiness import certificate_notes
+from ime_gateway.admin.exchange_kit.readiness import certificate_notes, listener_notes
 from ime_gateway.settings.model import Listener, Settings, Smtp
 from ime_gateway.settings.site import ManagedDomain, Policy
 from tests.pki import DAY, NOW, make_ca, make_user
@@ -41,6 +41,19 @@ def test_a_certificate_that_is_over() -> None:
     assert notes([NAME], timedelta(seconds=1)) == []
     (note,) = notes([NAME], timedelta(0))
     assert "is over since " in note and note.endswith("; Exchange will refuse it")
+
+
+def test_a_certificate_that_nobody_else_signed() -> None:
+    hosts = x509.SubjectAlternativeName([x509.DNSName(NAME)])
+    own = make_user("gw", san=False, extra=[(hosts, False)])
+    (note,) = certificate_notes(LISTENER, NAME, own.x509, MOMENT)
+    assert "is signed by itself; put it into the Trusted Root store of every Exchange server" in note
+
+
+@pytest.mark.parametrize(("allow", "told"), [(["127.0.0.0/8", "::1"], True), (["127.0.0.1", "10.0.0.0/8"], False)])
+def test_a_listener_for_this_machine_alone(allow: list[str], told: bool) -> None:
+    listener = Listener(name="internal", role="internal", address="10.20.0.5", port=25, allow=allow, **TLS)  # type: ignore[arg-type]
+    assert any("takes mail from no other machine yet" in note for note in listener_notes(listener)) is told
 
 
 @pytest.mark.parametrize(("largest", "told"), [(2_147_483_648, 2_147_483_647), (50_000_000, 50_000_000)])

@@ -224,6 +224,26 @@ def test_the_roll_back_takes_nothing_away_while_its_rule_is_young(world: str) ->
     assert "Nothing was changed. Run this script again" in text[:stop]
 
 
+@pytest.mark.parametrize("world", [SERVER, ONLINE])
+def test_the_roll_back_asks_its_refusal_first_and_leaves_the_contacts_of_others(world: str) -> None:
+    back = SCRIPTS[f"{world} back"]
+    (refusal,) = back.calls("New-TransportRule")
+    assert (refusal.parameters["Priority"], refusal.parameters["RuleErrorAction"]) == ("0", "'Defer'")
+    (removal,) = back.calls("Remove-MailContact")
+    ours = (
+        "if ( -not ( [ string ] ( Get-Contact -Identity $contact .DistinguishedName ) .Notes ) .StartsWith ( $Mark ) )"
+    )
+    assert f"{ours} {{ continue }}" in back.before(removal).replace("\n", "")
+
+
+def test_both_certificates_are_one_change_and_each_is_one_value() -> None:
+    (change,) = SCRIPTS[SERVER].calls("Set-ADObject")
+    assert change.parameters["Replace"] == "@{ userCertificate = $certificate ; userSMIMECertificate = $signed }"
+    (contact,) = (one for one in SCRIPTS[ONLINE].calls("Set-MailContact"))
+    assert contact.parameters["UserCertificate"] == "@( , $certificate )"
+    assert contact.parameters["UserSMimeCertificate"] == "@( , $signed )"
+
+
 def test_two_trust_levels_back_on_premises() -> None:
     inside, outside = re.findall(r"    @\{\n(.*?)\n    \}", TEXTS["server"][1].partition("$doors = @(")[2], re.DOTALL)[
         :2
@@ -289,6 +309,17 @@ def test_the_rules_guard_our_headers_and_end_loops(world: str) -> None:
     assert rule.parameters["RuleErrorAction"] == "'Defer'"
     assert rule.parameters["ExceptIfRecipientDomainIs"] == "$ImeDomain"
     assert rule.parameters["ExceptIfSenderIpRanges"] == "$GatewayAddress"
+    section = text.partition("# --- Transport rules")[2]
+    tables = re.findall(rf"@\{{\n( +Name += .{PREFIX}.*?)\n *\}}", section, re.DOTALL)
+    kept_out, kept_in = (one for one in tables if "$header" in one)
+    for words in ("= 'X-MS-Exchange-Organization-AuthAs'", "= 'Anonymous'", "ExceptIfSenderIpRanges", "RemoveHeader"):
+        assert words in kept_out
+    for words in ("= 'NotInOrganization'", "ExceptIfRecipientDomainIs", "RemoveHeader"):
+        assert words in kept_in
+    assert all("RuleErrorAction" in one and "= 'Defer'" in one for one in tables), "never sent because a rule failed"
+    assert re.search(r"-Priority \$priority", text) and text.count("$priority++") == 1, "each below the one before"
+    (who_may_write,) = (one for one in tables if "authenticated senders only" in one)
+    assert "= 'X-MS-Exchange-Organization-AuthAs'" in who_may_write and "= 'Anonymous'" in who_may_write
 
 
 @pytest.mark.parametrize("world", [SERVER, ONLINE])
