@@ -3,7 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
-from addin_sim.address_list.scan import Row, scan
+import pytest
+
+from addin_sim.address_list.ldap_directory import Entry
+from addin_sim.address_list.ldap_list import addresses_of
+from addin_sim.address_list.scan import Row, Scan, scan
 from addin_sim.address_list.windows_sort import STRETCHES, Stretch
 
 IME = "dca@ime.acme.example"
@@ -82,3 +86,13 @@ def test_an_entry_that_a_server_gives_twice_counts_once() -> None:
     pages = listing([row("Anna"), row("Bert", IME)])
     found = scan(lambda stretch: iter([*pages(stretch), *pages(stretch)]), IME, 2, clock())
     assert (found.position, found.twins) == (2, ())
+
+
+@pytest.mark.parametrize(("position", "page"), [(1, 1), (50, 1), (51, 2), (100, 2)])
+def test_the_last_entry_of_a_page_is_on_it(position: int, page: int) -> None:
+    assert Scan(None, 0, 0, position, 50, 0.0).page == page
+
+
+def test_only_mail_addresses_of_an_entry_count() -> None:
+    values = (b"SIP:dca@ime.acme.example", b"x500:/o=acme/cn=dca@ime.acme.example", b"smtp:Other@acme.example")
+    assert addresses_of(Entry("CN=a", {"proxyaddresses": values})) == ("other@acme.example",)
