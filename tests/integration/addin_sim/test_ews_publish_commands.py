@@ -221,5 +221,5 @@ def test_the_program_itself_says_it_without_a_traceback(exchange: EwsServer, fol
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"Asking {exchange.url} for {ADDRESS}.\nThe mailbox of {ADMIN}")
-    assert done.stderr.rstrip().endswith("or see that the server can be reached.")
+    assert done.stderr.rstrip().endswith("(or what password_env names) and auth in [address_list.ews].")
     assert len(done.stderr.splitlines()) == 2

@@ -27,7 +27,7 @@ COMMANDS = {
     "domain key retire", "domain announce", "domain test",
     "ime issue", "ime show", "ime rotate", "ime export-contact",
     "ime signers list", "ime signers approve", "ime signers revoke",
-    "admin list", "admin add", "admin reset",
+    "admin list", "admin add", "admin reset", "exchange-kit",
 }  # fmt: skip
 
 
