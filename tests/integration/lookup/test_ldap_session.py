@@ -156,6 +156,17 @@ def test_nonsense_is_trouble(answer: bytes) -> None:
             thread.join(30)
 
 
+BOUND = b"\x61\x07\x0a\x01\x00\x04\x00\x04\x00"
+"""BindResponse: success."""
+
+
+def answer_to(request: bytes, operation: bytes) -> bytes:
+    """An LDAPMessage (RFC 4511 section 4.1.1) with the request's id, which ldap3 counts for the whole process."""
+    at = 2 if request[1] < 0x80 else 2 + request[1] - 0x80
+    inside = request[at : at + 2 + request[at + 1]] + operation
+    return b"0" + bytes([len(inside)]) + inside
+
+
 def test_a_referral_is_not_followed() -> None:
     """A whole answer by hand: success to the bind, then a referral to a server that records who comes."""
     with socket.create_server(("127.0.0.1", 0)) as trap, socket.create_server(("127.0.0.1", 0)) as listening:
@@ -164,18 +175,15 @@ def test_a_referral_is_not_followed() -> None:
         target = f"ldap://127.0.0.1:{trap.getsockname()[1]}/dc=x".encode()
         uris = b"\x04" + bytes([len(target)]) + target
         body = b"\x0a\x01\x0a\x04\x00\x04\x00\xa3" + bytes([len(uris)]) + uris
-        done = b"\x02\x01%c\x65" + bytes([len(body)]) + body
-
-        def message(inside: bytes) -> bytes:
-            return b"0" + bytes([len(inside)]) + inside
+        done = b"\x65" + bytes([len(body)]) + body
 
         def serve() -> None:
             peer, _ = listening.accept()
             with peer:
                 bind = peer.recv(1000)
-                peer.sendall(message(b"\x02\x01" + bind[4:5] + b"\x61\x07\x0a\x01\x00\x04\x00\x04\x00"))
+                peer.sendall(answer_to(bind, BOUND))
                 asked = peer.recv(1000)
-                peer.sendall(message(done.replace(b"%c", asked[4:5])))
+                peer.sendall(answer_to(asked, done))
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -198,7 +206,7 @@ def test_no_password_goes_to_a_server_that_does_not_begin_tls() -> None:
             peer, _ = listening.accept()
             with peer:
                 said.append(peer.recv(1000))
-                peer.sendall(b"0\x0c\x02\x01" + said[0][4:5] + b"\x78\x07\x0a\x01\x02\x04\x00\x04\x00")
+                peer.sendall(answer_to(said[0], b"\x78\x07\x0a\x01\x02\x04\x00\x04\x00"))
                 said.append(peer.recv(1000))
 
         thread = threading.Thread(target=serve, daemon=True)
@@ -219,7 +227,7 @@ def test_cutting_ends_a_wait() -> None:
         def serve() -> None:
             peer, _ = listening.accept()
             bind = peer.recv(1000)
-            peer.sendall(b"0\x0c\x02\x01" + bind[4:5] + b"\x61\x07\x0a\x01\x00\x04\x00\x04\x00")
+            peer.sendall(answer_to(bind, BOUND))
             peer.recv(1000)
             asked.set()
             peer.recv(1000)
