@@ -12,23 +12,20 @@ from typing import Final
 
 from ime_gateway.admin.exchange_kit.contact_sections import ONLINE, contact_lines
 from ime_gateway.admin.exchange_kit.facts import KitFacts
-from ime_gateway.admin.exchange_kit.powershell import filled, listed, quoted, remark, with_names
-from ime_gateway.admin.exchange_kit.remote_domain_names import remote_domain_lines
+from ime_gateway.admin.exchange_kit.powershell import filled, listed, with_names
 from ime_gateway.admin.exchange_kit.rules_section import rules_section
 from ime_gateway.admin.exchange_kit.script_head import (
     BEFORE,
     INSIDE_NAME,
-    MARK,
     NOT_ACCEPTED,
     OURS,
     OUTSIDE_NAME,
     PREFIX,
-    PROOF_HELP,
-    PROOF_PARAM,
     REMOTE_DOMAINS,
     REMOVERS,
     STRICT,
 )
+from ime_gateway.admin.exchange_kit.script_values import common_values
 
 OUTBOUND_NAME: Final = f"{PREFIX}internal encryption"
 
@@ -198,23 +195,7 @@ def exchange_online(facts: KitFacts, contacts: Mapping[str, Mapping[str, str]]) 
     # The remote domain before the route, so that no first mail is TNEF.
     parts = (_HEAD, STRICT, OURS, _DATA, BEFORE + _CHECKS, NOT_ACCEPTED, REMOVERS, REMOTE_DOMAINS, _CONNECTORS, _STALE)
     names = {"outbound_name": OUTBOUND_NAME, "inside_name": INSIDE_NAME, "outside_name": OUTSIDE_NAME}
-    text = filled(with_names("\n".join(parts), names), _values(facts))
+    values = common_values(facts, facts.public_addresses) | {"managed": listed(facts.managed)}
+    text = filled(with_names("\n".join(parts), names), values)
     published = contact_lines(contacts) + "\n" + ONLINE if contacts else ""
     return "\n".join(part for part in (text, rules_section(facts), published, _END) if part)
-
-
-def _values(facts: KitFacts) -> dict[str, str]:
-    secret = bool(facts.secret_header)
-    return {
-        "name_remark": remark(facts.name),
-        "mark": MARK,
-        "made_at": facts.made_at,
-        "addresses": listed(facts.public_addresses),
-        "secret_help": PROOF_HELP if secret else "",
-        "secret_param": PROOF_PARAM if secret else "",
-        "comma": "," if secret else "",
-        "name": quoted(facts.name),
-        "ime_domains": listed(facts.ime_domains),
-        "managed": listed(facts.managed),
-        "remote_domains": remote_domain_lines(facts.ime_domains),
-    }

@@ -10,24 +10,21 @@ from typing import Final
 
 from ime_gateway.admin.exchange_kit.contact_sections import ON_PREMISES, contact_lines
 from ime_gateway.admin.exchange_kit.facts import KitFacts
-from ime_gateway.admin.exchange_kit.powershell import filled, listed, listed_numbers, quoted, remark, with_names
+from ime_gateway.admin.exchange_kit.powershell import filled, listed_numbers, with_names
 from ime_gateway.admin.exchange_kit.receive_section import RECEIVE
-from ime_gateway.admin.exchange_kit.remote_domain_names import remote_domain_lines
 from ime_gateway.admin.exchange_kit.rules_section import rules_section
 from ime_gateway.admin.exchange_kit.script_head import (
     BEFORE,
     INSIDE_NAME,
-    MARK,
     NOT_ACCEPTED,
     OURS,
     OUTSIDE_NAME,
     PREFIX,
-    PROOF_HELP,
-    PROOF_PARAM,
     REMOTE_DOMAINS,
     REMOVERS,
     STRICT,
 )
+from ime_gateway.admin.exchange_kit.script_values import common_values
 
 SEND_NAME: Final = f"{PREFIX}internal encryption"
 
@@ -177,19 +174,8 @@ def on_premises(facts: KitFacts, contacts: Mapping[str, Mapping[str, str]]) -> s
 
 
 def _values(facts: KitFacts) -> dict[str, str]:
-    secret = bool(facts.secret_header)
-    return {
-        "name_remark": remark(facts.name),
-        "mark": MARK,
-        "made_at": facts.made_at,
-        "addresses": listed(facts.addresses),
-        "secret_help": PROOF_HELP if secret else "",
-        "secret_param": PROOF_PARAM if secret else "",
-        "comma": "," if secret else "",
-        "name": quoted(facts.name),
+    return common_values(facts, facts.addresses) | {
         "port": str(facts.port),
-        "ime_domains": listed(facts.ime_domains),
-        "remote_domains": remote_domain_lines(facts.ime_domains),
         "inside": listed_numbers(facts.inside_ports),
         "outside": listed_numbers(facts.outside_ports),
         "max_kb": str(facts.max_bytes // 1024),
