@@ -1,12 +1,12 @@
 """What every test may ask for: the shared conformance data, free ports, a clean environment."""
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
 from tests import pki
+from tests.servers.listening import free_port
 from tests.vectors import vectors_folder
 
 
@@ -32,9 +32,7 @@ def vectors() -> Path:
     return folder
 
 
-@pytest.fixture
-def free_port() -> int:
+@pytest.fixture(name="free_port")
+def given_port() -> int:
     """A TCP port on 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()

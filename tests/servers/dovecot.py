@@ -22,6 +22,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from tests.servers.listening import free_port
+
 PASSWORD = "secret"
 """Of every user."""
 
@@ -97,7 +99,7 @@ class Dovecot:
 
     def __init__(self, addresses: Sequence[str], *, extra: str = "") -> None:
         self.addresses = tuple(addresses)
-        self.imap_port, self.lmtp_port = _free_ports(2)
+        self.imap_port, self.lmtp_port = free_port(), free_port()
         self._extra = extra
         self._folder = Path(tempfile.mkdtemp(prefix="dovecot-", dir="/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -201,12 +203,3 @@ class Dovecot:
                     return
             time.sleep(0.02)
         raise AssertionError(f"dovecot does not answer on port {port}: {self.log()}")
-
-
-def _free_ports(count: int) -> list[int]:
-    """Free at the same time, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,15 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ime_gateway.app.cli.main import run
+from tests.servers.listening import free_port as free_port
 
 COMMANDS = Path(sys.executable).parent
-
-
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def said_here(*words: str) -> str:

@@ -1,10 +1,26 @@
-"""When has a server that was just started begun to listen?"""
+"""Where servers of tests listen, and when they have begun to: a port is given to one of them only."""
 
 import contextlib
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+
+_given: set[int] = set()
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free a moment ago and that nobody else in this process was given.
+
+    The kernel gives a port that is free again to the next who asks: so two listeners of one gateway got the same one.
+    """
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def wait_until_listening(

@@ -24,6 +24,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from tests.servers.listening import free_port
+
 _MAIN = """
 compatibility_level = 3.6
 queue_directory = {folder}/queue
@@ -117,7 +119,7 @@ class Postfix:
         routes: Mapping[str, int | str],
         extra: str = "",
     ) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="postfix-", dir="/tmp"))
         self._settings = {
             "folder": self._folder,
@@ -227,9 +229,3 @@ def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
     return done.stdout
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

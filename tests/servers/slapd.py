@@ -9,14 +9,13 @@ everything where `anonymous` is given. Needs the Debian package slapd.
 
 import base64
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tests.servers.listening import wait_until_listening
+from tests.servers.listening import free_port, wait_until_listening
 
 SUFFIX = "dc=acme,dc=example"
 READER = f"cn=reader,{SUFFIX}"
@@ -73,7 +72,7 @@ class Slapd:
     """One slapd on free ports of 127.0.0.1; its certificate, which is its own CA, is `ca_file`."""
 
     def __init__(self, *, ad: bool, entries: Sequence[Entry], anonymous: bool = False) -> None:
-        self.port, self.tls_port = _free_port(), _free_port()
+        self.port, self.tls_port = free_port(), free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="slapd-", dir="/tmp"))
         self.ca_file = self.folder / "tls.pem"
         self._ad = ad
@@ -156,9 +155,3 @@ def _b64(value: str | bytes) -> str:
 def _run(*words: str) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{words[0]}: {done.stderr}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -13,7 +13,6 @@ import base64
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from types import TracebackType
 
 from tests.servers import ad_world as world
 from tests.servers.ad_world import ADMIN, ADMIN_PASSWORD, PEOPLE, PLACE, SUFFIX, USERS, WRITER
-from tests.servers.listening import wait_until_listening
+from tests.servers.listening import free_port, wait_until_listening
 
 Entry = tuple[str, Mapping[str, Sequence[str | bytes]]]
 ENTRY_CLASSES = {
@@ -108,7 +107,7 @@ class SlapdAd:
     ) -> None:
         self.exchange = exchange
         self.host = "127.0.0.1"
-        self.port, self.tls_port = _free_ports()
+        self.port, self.tls_port = free_port(), free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="slapd-ad-", dir="/tmp"))
         self.ca_file, self.other_ca_file = self.folder / "ca.pem", self.folder / "other-ca.pem"
         self.client_certificate = self.folder / "client.pem"
@@ -269,10 +268,3 @@ def _ldif(dn: str, attributes: Mapping[str, Sequence[str | bytes]]) -> str:
 
 def _b64(value: str | bytes) -> str:
     return base64.b64encode(value.encode() if isinstance(value, str) else value).decode()
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1]), int(other.getsockname()[1])

@@ -1,6 +1,5 @@
 """The mailbox over TLS, by STARTTLS and from the first byte: the server is checked, IDLE works there too."""
 
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from addin_sim.mailbox.imap import ImapMailbox
 from addin_sim.mailbox.interface import Folder, MailboxError
 from addin_sim.outlook_settings import MailboxSettings
 from tests.servers.dovecot import PASSWORD, Dovecot
+from tests.servers.listening import free_port
 
 ALICE = "alice@acme.example"
 pytestmark = pytest.mark.xdist_group("dovecot")
@@ -44,9 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
          "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     extra = (
         f"ssl = yes\nssl_cert = <{certificate}\nssl_key = <{key}\n"
         f"service imap-login {{\n  inet_listener imaps {{\n    port = {port}\n    ssl = yes\n  }}\n}}\n"

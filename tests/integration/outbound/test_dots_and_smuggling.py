@@ -3,7 +3,6 @@
 import asyncio
 import csv
 import itertools
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from ime_gateway.smtp.outbound.data_writer import DataWriter, UnsafeContent
 from tests.integration.outbound.scripted_server import ScriptedServer, answering, closing
 from tests.integration.outbound.sending import content_of, make_mail, make_relay
+from tests.servers.listening import free_port
 
 SEQUENCES = Path(__file__).resolve().parents[2] / "data" / "smuggling_sequences.csv"
 
@@ -35,16 +35,10 @@ class Keeper:
 def foreign() -> Iterator[tuple[Keeper, str]]:
     keeper = Keeper()
     controller = Controller(keeper, hostname="127.0.0.1", port=0, data_size_limit=0)
-    controller.port = _free_port()
+    controller.port = free_port()
     controller.start()
     yield keeper, f"smtp://127.0.0.1:{controller.port}"
     controller.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 LINES = st.lists(
